@@ -1,0 +1,175 @@
+"""Changes on disk that a crash at any line leaves whole: the only place that renames.
+
+Every change is made beside its place, synced, renamed, and the folder synced.
+Temporary names start with ``.tmp-``: no engine reads them and ``clear_temporary`` removes them.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from keys.errors import LockedError
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def temporary_beside(path: Path) -> Path:
+    """Name a temporary file in the folder of ``path``."""
+    return path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of ``path`` when the block ends without an error."""
+    with _staged(path, mode) as (file, temporary):
+        yield file
+        _settle(file, mode)
+        temporary.rename(path)
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def creating(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Open a file that appears as ``path`` when the block ends without an error.
+
+    Raises:
+        FileExistsError: the name is taken by then; its content is untouched.
+
+    """
+    with _staged(path, mode) as (file, temporary):
+        yield file
+        _settle(file, mode)
+        os.link(temporary, path)
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _staged(path: Path, mode: int) -> Iterator[tuple[BinaryIO, Path]]:
+    temporary = temporary_beside(path)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file, temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _settle(file: BinaryIO, mode: int) -> None:
+    file.flush()
+    os.fchmod(file.fileno(), mode)
+    os.fsync(file.fileno())
+
+
+def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace a file's content; readers see the old bytes or the new ones."""
+    with replacing(path, mode=mode) as file:
+        file.write(data)
+
+
+def create(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file that must not exist yet.
+
+    Raises:
+        FileExistsError: the name is taken; its content is untouched.
+
+    """
+    with creating(path, mode=mode) as file:
+        file.write(data)
+
+
+def append(path: Path, line: bytes, *, mode: int = 0o644) -> None:
+    """Add one line to a file and make it durable; a torn last line is ended first."""
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode), "r+b") as file:
+        if file.seek(0, os.SEEK_END) and not _ends_with_newline(file):
+            line = b"\n" + line
+        file.write(line.rstrip(b"\n") + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+def _ends_with_newline(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
+
+
+def point(link: Path, target: str) -> None:
+    """Make a symbolic link point elsewhere in one step."""
+    temporary = temporary_beside(link)
+    temporary.symlink_to(target)
+    try:
+        temporary.rename(link)
+        sync_folder(link.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def move_folder(source: Path, target: Path) -> None:
+    """Rename a synced folder to a name that does not exist, on the same file system."""
+    source.rename(target)
+    sync_folder(target.parent)
+
+
+def link_or_copy(source: Path, target: Path, *, mode: int = 0o444) -> None:
+    """Give a file a second name; where links do not work, copy and sync it."""
+    try:
+        os.link(source, target)
+    except OSError as exc:
+        if exc.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP}:
+            raise
+        with source.open("rb") as reader, replacing(target, mode=mode) as writer:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that no one may find half removed: renamed away first."""
+    doomed = temporary_beside(folder)
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def clear_temporary(folder: Path) -> None:
+    """Remove what an earlier crash left in a folder. Call it only under that folder's lock."""
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock(path: Path, *, what: str) -> Iterator[None]:
+    """Hold a lock file for the length of the block; the kernel frees it if we die.
+
+    Raises:
+        LockedError: another process holds it; the message names ``what``.
+
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise LockedError(
+                f"{what}: another process is at work (lock {path})",
+                hint="wait for it to end; the lock frees itself when its process ends",
+            ) from exc
+        yield
+    finally:
+        os.close(descriptor)

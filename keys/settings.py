@@ -1,0 +1,102 @@
+"""TOML settings into frozen structs: unknown keys refused, the key's path in the message."""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from keys.errors import SettingsError
+
+MAX_SETTINGS_BYTES = 1 << 20
+
+T = TypeVar("T", bound="Table")
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One table of a settings file: frozen, strict, keywords only."""
+
+
+def load(path: Path, kind: type[T]) -> T:
+    """Read a settings file.
+
+    Raises:
+        SettingsError: unreadable, not TOML, an unknown key, or a value of the wrong kind; the
+            message names the file and the key.
+
+    """
+    return parse(read(path), kind, str(path))
+
+
+def read(path: Path) -> bytes:
+    """Read a settings file's bytes, at most ``MAX_SETTINGS_BYTES``.
+
+    Raises:
+        SettingsError: unreadable or larger.
+
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_SETTINGS_BYTES + 1)
+    except OSError as exc:
+        raise SettingsError(f"{path}: {exc.strerror or exc}") from exc
+    if len(data) > MAX_SETTINGS_BYTES:
+        raise SettingsError(f"{path}: larger than MAX_SETTINGS_BYTES={MAX_SETTINGS_BYTES}")
+    return data
+
+
+def parse(data: bytes, kind: type[T], what: str) -> T:
+    """Decode settings; ``what`` names them in messages.
+
+    Raises:
+        SettingsError: as ``load``.
+
+    """
+    return convert(parse_raw(data, what), kind, what)
+
+
+def parse_raw(data: bytes, what: str) -> dict[str, Any]:
+    """Decode TOML into plain tables, for ``explain``.
+
+    Raises:
+        SettingsError: not TOML.
+
+    """
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"{what}: not TOML: {exc}") from exc
+
+
+def convert(raw: dict[str, Any], kind: type[T], what: str) -> T:
+    """Check plain tables against their struct.
+
+    Raises:
+        SettingsError: an unknown key, a missing one, or a value of the wrong kind.
+
+    """
+    try:
+        return msgspec.convert(raw, kind)
+    except (msgspec.ValidationError, ValueError) as exc:
+        reason, _, place = str(exc).rpartition(" - at `$")
+        if not reason:
+            reason, place = str(exc), "`"
+        where = place.rstrip("`").lstrip(".")
+        raise SettingsError(f"{what}: {where + ': ' if where else ''}{reason}") from exc
+
+
+def explain(
+    settings: Table, raw: dict[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, str]]:
+    """List each value in force as (key path, value, ``file`` or ``default``)."""
+    for name in settings.__struct_fields__:
+        value, given = getattr(settings, name), raw.get(name)
+        path = f"{prefix}{name}"
+        if isinstance(value, Table):
+            yield from explain(value, given or {}, f"{path}.")
+        elif isinstance(value, tuple) and value and isinstance(value[0], Table):
+            for number, (item, plain) in enumerate(zip(value, given or [], strict=False)):
+                yield from explain(item, plain, f"{path}[{number}].")
+        else:
+            yield path, value, "file" if name in raw else "default"

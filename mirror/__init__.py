@@ -1,0 +1,1 @@
+"""The mirror: vendors' definitions in, verified and signed, out over HTTP."""

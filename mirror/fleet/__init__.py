@@ -1,0 +1,1 @@
+"""Who may fetch: the site's hosts and a vendor's customers."""

@@ -1,0 +1,1 @@
+"""One vendor protocol each."""

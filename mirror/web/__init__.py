@@ -1,0 +1,1 @@
+"""HTTP handlers; they never sign and never pull."""

@@ -1,0 +1,1 @@
+"""The engines: how each is tested, reloaded and asked."""

@@ -1,0 +1,73 @@
+"""What an operator writes for a scanner host; docs/operations.md explains each key."""
+
+from typing import Literal
+
+from keys.settings import Table
+
+
+class RepositorySettings(Table, frozen=True):
+    """One repository to believe in: its name on the mirrors and its trusted root file."""
+
+    name: str
+    root: str
+    policy: str = ""  # name of the repository whose policy role chooses releases, e.g. "site"
+
+
+class EngineSettings(Table, frozen=True):
+    """One scanner on this host.
+
+    A channel is written ``NAME`` (the first configured repository) or ``REPOSITORY/NAME``.
+    """
+
+    name: str
+    kind: Literal["clamd", "yara", "command"]
+    channels: tuple[str, ...]
+    track: str = "stable"
+    folder: str = ""  # default: <state>/engines/<name>; generations and `current` lie in it
+    may_suppress: tuple[str, ...] = ()  # channels whose files may switch detections off
+    overlay: str = ""  # folder of the host's own definitions
+    must_detect: str = ""
+    must_pass: str = ""
+    socket: str = ""  # clamd, yara: unix socket path or HOST:PORT
+    clamd_config: str = ""  # clamd: read to warn about settings that break a reload
+    clamscan: str = "clamscan"
+    externals: tuple[str, ...] = ("filename", "filepath", "extension", "filetype", "owner", "md5")
+    test_command: tuple[str, ...] = ()  # command: {folder} is replaced
+    reload_command: tuple[str, ...] = ()
+    probe_command: tuple[str, ...] = ()
+    prove_command: tuple[str, ...] = ()  # sample bytes on stdin
+    marker_template: str = ""  # command: {name} and {text} are replaced
+    marker_file: str = ""  # command: e.g. "{name}.rules"
+    test_timeout_seconds: int = 300
+    scan_timeout_seconds: float = 10.0
+    reload_timeout_seconds: int = 120
+    keep_generations: int = 3
+
+
+class Limits(Table, frozen=True):
+    """What no mirror can make this host exceed."""
+
+    max_release_bytes: int = 4 << 30
+    max_metadata_bytes: int = 8 << 20
+    max_run_seconds: int = 3600
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float = 30.0
+    min_rate_bytes_per_second: int = 256
+    max_bytes_per_second: int = 0  # 0: no bandwidth limit
+    max_attempts: int = 3
+
+
+class Settings(Table, frozen=True):
+    """sigupdate.toml."""
+
+    mirrors: tuple[str, ...]
+    credential_file: str = ""
+    state: str = "/var/lib/sigupdate"
+    user: str = ""  # run as this user when started by root
+    ca_file: str = ""
+    proxy: str = ""  # empty: none; "environment": the *_proxy variables
+    jitter_seconds: int = 0
+    interval_seconds: int = 900  # daemon
+    limits: Limits = Limits()
+    repository: tuple[RepositorySettings, ...] = ()
+    engine: tuple[EngineSettings, ...] = ()
