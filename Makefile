@@ -1,0 +1,50 @@
+# Everything a contributor or the automated build runs. No step needs root.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+
+.PHONY: help demo test test-quick check format lint types imports bench setup clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: setup ## the main job, end to end, on loopback in a temporary folder (KEEP=1 keeps it)
+	@$(BIN)/python -m tests.demo
+
+test: setup ## every test; ends with the engines it had to skip
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+test-quick: setup ## the tests that take seconds
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(ARGS)
+
+check: format lint types imports test ## what must hold before every commit
+
+format: setup ## formatted as ruff does it?
+	@$(BIN)/ruff format --check .
+
+lint: setup
+	@$(BIN)/ruff check .
+
+types: setup
+	@$(BIN)/mypy
+
+imports: setup ## layers and forbidden imports
+	@$(BIN)/lint-imports
+
+bench: setup ## measure; a table, and JSON rows in benchmarks/results/
+	@$(BIN)/python -m benchmarks
+
+setup: .venv/ready ## an environment in .venv, by uv where present, else by venv and pip
+
+.venv/ready: pyproject.toml uv.lock
+	@if command -v uv >/dev/null; then \
+	  UV_PYTHON_DOWNLOADS=never uv sync --frozen --quiet --all-extras; \
+	else \
+	  $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --upgrade 'pip>=25.1' \
+	  && $(BIN)/pip install --quiet --editable '.[server,yara,s3]' --group dev; \
+	fi
+	@touch $@
+
+clean: ## remove what this file made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,24 @@
+"""What every test shares: the list of engines that had to be skipped."""
+
+import re
+from collections.abc import Iterable
+
+import pytest
+
+_MISSING = re.compile(r"(?:Skipped: )?(?P<what>.+ is not installed: .+)")
+
+
+def _skipped_engines(reports: Iterable[pytest.TestReport]) -> list[str]:
+    lines = {}
+    for report in reports:
+        if isinstance(report.longrepr, tuple) and (found := _MISSING.match(report.longrepr[2])):
+            lines[found["what"]] = None
+    return sorted(lines)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End with one line for each engine or tool that was missing, and how to get it."""
+    if missing := _skipped_engines(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.section("skipped: engines and tools that are not installed")
+        for line in missing:
+            terminalreporter.line(line)
