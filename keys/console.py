@@ -1,0 +1,84 @@
+"""What every command line shares: lazy sub-commands, errors on stderr, documented exit codes.
+
+A command returns its exit code, or None for 0. Anything it raises from ``keys.errors`` becomes
+``error: …`` and ``hint: …`` on stderr and the exit code of its branch.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from keys.errors import Error
+
+FAILED = 1
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose sub-commands are imported when they are called.
+
+    ``lazy`` maps a command's name to ``module:attribute``.
+    """
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str], **options: Any) -> None:  # noqa: ANN401 - handed on to click
+        super().__init__(*args, **options)
+        self._lazy = dict(lazy)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names, without importing a command."""
+        return sorted({*self._lazy, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command of this name."""
+        place = self._lazy.get(cmd_name)
+        if place is None:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = place.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command), place  # noqa: S101 - a mistake in the table
+        return command
+
+
+def run(
+    command: click.Command, *, program: str, arguments: Sequence[str] | None = None
+) -> NoReturn:
+    """Run a command line and end the process with its exit code."""
+    sys.exit(exit_code(command, program=program, arguments=arguments))
+
+
+def exit_code(
+    command: click.Command, *, program: str, arguments: Sequence[str] | None = None
+) -> int:
+    """Run a command line, print what went wrong, and return the exit code."""
+    try:
+        code = command.main(args=arguments, prog_name=program, standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()
+        return FAILED
+    except Error as exc:
+        return report(exc)
+    return code if isinstance(code, int) else 0
+
+
+def report(error: Error) -> int:
+    """Print an error and its hint on stderr; return its exit code."""
+    print(f"error: {error}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    return error.exit_code
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from writing to a closed pipe once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
