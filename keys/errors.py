@@ -17,6 +17,7 @@ Every message says what happened and to which thing; ``hint`` says what the oper
     ├── UnprovenError        6  installed, but the engine did not answer: nothing is proven
     ├── FetchError           1  the other side did not deliver (may be tried again)
     │   └── LimitError       1  more bytes, entries or seconds than the named limit allows
+    ├── HostError            1  this host lacks memory, time or a program (may be tried again)
     ├── StoreError           1  a store failed
     │   ├── MissingError     1  the named object is not there
     │   └── ConflictError    1  the named object is there already
@@ -113,6 +114,13 @@ class LimitError(FetchError):
     """A named limit was reached."""
 
     retryable = False
+
+
+class HostError(Error):
+    """This host cannot do the step now; neither the release nor the engine is to blame."""
+
+    retryable = True
+    default_hint = "nothing was changed; the next run tries again"
 
 
 class StoreError(Error):

@@ -2,6 +2,7 @@
 
 An engine reads one folder, ``current``. A definition made on the host, the marker, is unique to
 one generation in file name and content: an engine that finds it runs that generation.
+Engines are made from settings by ``updater.engines.kinds.make``.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from keys.model.release import File
+
+
+MARKER_PREFIX = "sigmirror-marker-"  # of a marker's file name; no channel may use it
 
 
 class Verdict(Enum):
@@ -52,7 +56,7 @@ class Engine(Protocol):
         """Choose the files the engine reads: name inside the generation folder -> file.
 
         Raises:
-            EngineError: two files would get one name.
+            EngineError: two files would get one name, or one has a marker's name.
 
         """
         ...
@@ -73,7 +77,9 @@ class Engine(Protocol):
         """Load a staged generation with the engine's own loader, beside the running engine.
 
         Raises:
-            EngineError: any file was refused or skipped; the message names it.
+            EngineError: any file was refused or skipped; the message names it. The same files
+                and the same engine always give it.
+            HostError: this host cannot test now (memory, time, a missing program).
 
         """
         ...
@@ -85,6 +91,19 @@ class Engine(Protocol):
             UnprovenError: the engine is down.
 
         """
+        ...
+
+    def probe(self) -> None:
+        """Ask the running engine for a sign of life, which proves nothing about definitions.
+
+        Raises:
+            UnprovenError: the engine is down.
+
+        """
+        ...
+
+    def findings(self) -> tuple[str, ...]:
+        """List what in this host's own settings can break a reload or hide the marker."""
         ...
 
     def scan(self, data: bytes, *, timeout_seconds: float) -> tuple[Verdict, str]:
