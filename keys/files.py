@@ -17,6 +17,7 @@ from typing import BinaryIO
 from keys.errors import LockedError
 
 TEMPORARY_PREFIX = ".tmp-"
+_LINKS_DO_NOT_WORK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP}
 
 
 def sync_folder(folder: Path) -> None:
@@ -130,10 +131,41 @@ def link_or_copy(source: Path, target: Path, *, mode: int = 0o444) -> None:
     try:
         os.link(source, target)
     except OSError as exc:
-        if exc.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP}:
+        if exc.errno not in _LINKS_DO_NOT_WORK:
             raise
         with source.open("rb") as reader, replacing(target, mode=mode) as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
+
+
+def adopt(source: Path, target: Path, *, mode: int = 0o644) -> None:
+    """Give a finished file a second, durable name that must not exist yet; copy if it must.
+
+    Raises:
+        FileExistsError: the name is taken; its content is untouched.
+
+    """
+    with source.open("rb") as reader:
+        os.fchmod(reader.fileno(), mode)
+        os.fsync(reader.fileno())
+        try:
+            os.link(source, target)
+        except OSError as exc:
+            if exc.errno not in _LINKS_DO_NOT_WORK:
+                raise
+            with creating(target, mode=mode) as writer:
+                shutil.copyfileobj(reader, writer, 1 << 20)
+    sync_folder(target.parent)
+
+
+def make_folders(folder: Path, *, below: Path) -> None:
+    """Make a folder and those above it, down from ``below``, each durable."""
+    missing = []
+    while folder != below and not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
 
 
 def remove_folder(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """The contract of a store: names to bytes, never overwritten, with one writer at a time.
 
 Names are relative POSIX paths such as ``r/site/metadata/timestamp.json``. Every implementation
-passes the same suite (tests/mirror/store_contract.py).
+passes the same suite (tests/mirror/store_contract.py) and refuses the same names
+(``mirror.storage.names``) with NameRefusedError.
 """
 
 from collections.abc import AsyncIterator
@@ -9,6 +10,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Store(Protocol):
         ...
 
     def chunks(self, name: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Stream the bytes from ``start`` to before ``stop``; at most 1 MiB at a time.
+        """Stream the bytes from ``start`` to before ``stop``, at most ``CHUNK_BYTES`` at a time.
 
         Raises:
             MissingError: it is not there.
