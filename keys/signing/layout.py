@@ -1,0 +1,79 @@
+"""Where a mirror's folder keeps its keys and its site repository, and reading them back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from keys.errors import StateError
+from keys.signing.state import versions_taken, wanted
+
+SITE = "site"
+MAX_METADATA_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folder of one mirror."""
+
+    folder: Path
+
+    @property
+    def online(self) -> Path:
+        """The key ring the mirror signs with."""
+        return self.folder / "keys" / "online"
+
+    @property
+    def offline(self) -> Path:
+        """Where the offline key ring lies until it is moved to a safe place."""
+        return self.folder / "keys" / "offline"
+
+    @property
+    def drafts(self) -> Path:
+        """Metadata that still lacks signatures of offline keys."""
+        return self.folder / "keys" / "drafts"
+
+    @property
+    def repository(self) -> Path:
+        """The site repository."""
+        return self.folder / "r" / SITE
+
+    @property
+    def metadata(self) -> Path:
+        """The metadata of the site repository."""
+        return self.repository / "metadata"
+
+    def taken(self) -> dict[str, int]:
+        """Tell the highest version of each role in the site repository.
+
+        Raises:
+            StateError: there is no repository.
+
+        """
+        try:
+            return versions_taken(path.name for path in self.metadata.iterdir())
+        except OSError as exc:
+            raise StateError(
+                f"{self.metadata}: {exc.strerror or exc}", hint="run `sigkeys init` first"
+            ) from exc
+
+    def read(self) -> dict[str, bytes]:
+        """Read the metadata in force, by role; nothing is verified yet.
+
+        Raises:
+            StateError: there is no repository, or a file of it is missing or too large.
+
+        """
+        taken, metadata = self.taken(), dict[str, bytes]()
+        while files := wanted(metadata, taken):
+            metadata |= {role: _read(self.metadata / name) for role, name in files.items()}
+        return metadata
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_METADATA_BYTES + 1)
+    except OSError as exc:
+        raise StateError(f"{path}: {exc.strerror or exc}") from exc
+    if len(data) > MAX_METADATA_BYTES:
+        raise StateError(f"{path}: larger than MAX_METADATA_BYTES={MAX_METADATA_BYTES}")
+    return data
