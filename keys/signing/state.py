@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from keys.errors import SignatureError, StateError, TrustError
+from keys.errors import DigestError, SignatureError, StateError, TrustError
 from keys.signing.delegations import CHANNELS, POLICY
 from keys.trust.tuf_api import (
     DelegatedRole,
     DeserializationError,
     JSONSerializer,
     Metadata,
+    MetaFile,
+    RepositoryError,
     Root,
     Signed,
     Snapshot,
@@ -113,23 +115,30 @@ class State:
 
     def _check_complete(self) -> None:
         present = set(self.metadata)
-        listed = {ROOT: 0, TARGETS: 0}
-        if present - set(listed):
-            listed |= {TIMESTAMP: 0, **self._listed()}
-        if missing := sorted(set(listed) - present):
+        listed = self._listed() if present - {ROOT, TARGETS} else {}
+        if missing := sorted(({ROOT, TARGETS} | set(listed)) - present):
             raise StateError(f"{missing[0]}: its metadata is missing from the repository")
-        for role in present - {ROOT, TIMESTAMP}:
-            found, promised = self.version(role), listed.get(role, 0)
-            if found != promised and not (role == TARGETS and found > promised):
-                raise StateError(f"{role}: version {found}; the snapshot lists {promised}")
+        for role, entry in listed.items():
+            self._check_listed(role, entry)
 
-    def _listed(self) -> dict[str, int]:
-        """Tell the versions that timestamp and snapshot list."""
+    def _check_listed(self, role: str, entry: MetaFile) -> None:
+        found = self.version(role)
+        if role == TARGETS and found > entry.version:
+            return
+        if found != entry.version:
+            raise StateError(f"{role}: version {found}; the snapshot lists {entry.version}")
+        try:
+            entry.verify_length_and_hashes(self.data[role])
+        except RepositoryError as exc:
+            raise DigestError(f"{role}: not the bytes the snapshot lists: {exc}") from exc
+
+    def _listed(self) -> dict[str, MetaFile]:
+        """Return what timestamp and snapshot list."""
         for role in (TIMESTAMP, SNAPSHOT):
             if role not in self:
                 raise StateError(f"{role}: its metadata is missing from the repository")
         meta = {"snapshot.json": self.timestamp.snapshot_meta, **self.snapshot.meta}
-        return {name.removesuffix(".json"): entry.version for name, entry in meta.items()}
+        return {name.removesuffix(".json"): entry for name, entry in meta.items()}
 
     def _verify(self, role: str, metadata: Metadata[Any]) -> None:
         _of_kind(metadata, role, _KINDS.get(role, Targets))
