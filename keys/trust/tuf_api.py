@@ -36,7 +36,12 @@ with _left_out():
         Signer,
         SSlibKey,
     )
-    from tuf.api.exceptions import DownloadError, RepositoryError, UnsignedMetadataError
+    from tuf.api.exceptions import (
+        DownloadError,
+        LengthOrHashMismatchError,
+        RepositoryError,
+        UnsignedMetadataError,
+    )
     from tuf.api.metadata import (
         DelegatedRole,
         Delegations,
@@ -46,11 +51,12 @@ with _left_out():
         Root,
         Signed,
         Snapshot,
+        SuccinctRoles,
         TargetFile,
         Targets,
         Timestamp,
     )
-    from tuf.api.serialization import DeserializationError
+    from tuf.api.serialization import DeserializationError, SerializationError
     from tuf.api.serialization.json import JSONSerializer
 
 __all__ = [
@@ -62,6 +68,7 @@ __all__ = [
     "DownloadError",
     "JSONSerializer",
     "Key",
+    "LengthOrHashMismatchError",
     "MetaFile",
     "Metadata",
     "RepositoryError",
@@ -69,11 +76,13 @@ __all__ = [
     "Root",
     "SSlibKey",
     "SecretsHandler",
+    "SerializationError",
     "Signature",
     "Signed",
     "Signer",
     "Snapshot",
     "StorageError",
+    "SuccinctRoles",
     "TargetFile",
     "Targets",
     "Timestamp",
