@@ -1,0 +1,151 @@
+"""A generation made of what the channels offer: staged, tested by the engine's own loader.
+
+What the engine refuses goes into quarantine under its release and the engine's version, because
+the same files and the same engine always give the same answer. Nothing here is in force yet.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from keys.errors import EngineError, UsageError
+from updater import quarantine
+from updater.combine import Overlay, Part, combine
+from updater.engines.base import Engine, Marker
+from updater.install import Contents, on_disk
+from updater.place import Place
+from updater.quarantine import Cause
+from updater.state import Generation, MarkerRecord, Release, Step, digests
+from updater.trial import Combination, Refusal, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A release and the files of each channel, in the settings' order, and the overlay."""
+
+    releases: Mapping[str, Release]
+    parts: Mapping[str, Part]
+    overlay: Overlay
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """The tested generation, or None where nothing new was taken, and what was refused."""
+
+    generation: Generation | None
+    refusals: tuple[Refusal, ...]
+
+
+class Assembly:
+    """Stages and tests combinations for one engine."""
+
+    def __init__(self, place: Place, engine: Engine, wanted: Wanted, *, now: datetime) -> None:
+        self._place = place
+        self._engine = engine
+        self._wanted = wanted
+        self._now = now
+        self._tested: dict[frozenset[tuple[str, str]], Generation] = {}
+
+    def best(self) -> Assembled:
+        """Stage as much of what is wanted as the engine takes.
+
+        Raises:
+            UsageError: the engine refuses the overlay.
+            HostError: this host cannot test now.
+            StateError: no space, or the folder cannot be written.
+
+        """
+        self._place.generations.prepare()
+        current = self._place.in_force(self._place.state.load())
+        installed = current.releases if current else {}
+        outcome = Trial(self._test).run(installed, self._wanted.releases)
+        if outcome.refusals:
+            self._check_overlay()
+            self._hold(outcome.refusals)
+        taken = self._tested.get(_key(outcome.accepted)) if outcome.accepted else None
+        return Assembled(taken, outcome.refusals)
+
+    def retest(self, generation: Generation) -> Assembled:
+        """Test a generation that is still on disk; the engine may be another one by now."""
+        folder = self._place.generations.path(generation.name)
+        try:
+            self._engine.test(folder, _marker(generation, folder))
+        except EngineError as exc:
+            refusal = Refusal(generation.releases, str(exc))
+            self._hold((refusal,))
+            return Assembled(None, (refusal,))
+        return Assembled(generation, ())
+
+    def _test(self, combination: Combination) -> None:
+        """Stage a combination in a folder of its own and load it beside the running engine."""
+        parts = [self._wanted.parts[channel] for channel in combination]
+        files = combine(parts, self._wanted.overlay)
+        number = self._place.state.load().last_number + 1
+        marker = self._engine.marker(number) if self._engine.proves else None
+        generation = self._remember(number, combination, marker)
+        contents = Contents(files, self._wanted.overlay.files, marker)
+        generations = self._place.generations
+        folder = generations.stage(generation.name, contents, self._place.host.blobs)
+        loaded = self._engine.test(folder, marker)
+        self._tested[_key(combination)] = msgspec.structs.replace(
+            generation, signatures=loaded.signatures
+        )
+
+    def _remember(self, number: int, releases: Combination, marker: Marker | None) -> Generation:
+        """Note the generation before its folder exists, so that a crash leaves no stranger."""
+        generation = Generation(
+            number=number,
+            name=f"{number}-{secrets.token_hex(4)}",
+            created=self._now,
+            releases=dict(releases),
+            overlay=self._wanted.overlay.fingerprint,
+            marker=MarkerRecord(marker.name, marker.sample, marker.file_name) if marker else None,
+        )
+        origin = self._place.generations.in_force()
+        state = self._place.state.load().keeping(generation)
+        self._place.state.save(state.at(Step.stage, target=generation.name, origin=origin))
+        return generation
+
+    def _check_overlay(self) -> None:
+        """Blame the host's own definitions where they fail by themselves."""
+        if not self._wanted.overlay.files:
+            return
+        try:
+            self._test({})
+        except EngineError as exc:
+            raise UsageError(
+                f"engine {self._place.name} refuses the overlay: {exc}",
+                hint="repair the file in the overlay folder, then run `sigupdate run` again",
+            ) from exc
+
+    def _hold(self, refusals: tuple[Refusal, ...]) -> None:
+        version = self._engine.version()
+        held = self._place.quarantine.load()
+        for refusal in refusals:
+            held = held.adding(
+                quarantine.Entry(
+                    releases=digests(refusal.releases),
+                    cause=Cause.refused,
+                    reason=refusal.reason,
+                    at=self._now,
+                    engine_version=version,
+                )
+            )
+        self._place.quarantine.save(held)
+
+
+def _marker(generation: Generation, folder: Path) -> Marker | None:
+    known = generation.marker
+    if known is None:
+        return None
+    with on_disk(folder):
+        definition = (folder / known.file_name).read_bytes()
+    return Marker(known.name, known.sample, known.file_name, definition)
+
+
+def _key(combination: Combination) -> frozenset[tuple[str, str]]:
+    return frozenset(digests(combination).items())
