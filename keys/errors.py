@@ -12,10 +12,12 @@ Every message says what happened and to which thing; ``hint`` says what the oper
     │   ├── DigestError      3  length or sha256 differs from the promise
     │   └── NameRefusedError 3  a name that must not reach a file system
     ├── LicenceError         4  no licence in force, or one that was refused
+    │   ├── LicenceEndedError 4 the licence ended before what was asked for was published
     │   └── CredentialError  4  the other side rejected the user name or password
     ├── EngineError          5  the engine refused the generation; it was rolled back
     ├── UnprovenError        6  installed, but the engine did not answer: nothing is proven
     ├── FetchError           1  the other side did not deliver (may be tried again)
+    │   ├── RefusedError     1  it will answer the same again: TLS, or such an HTTP status
     │   └── LimitError       1  more bytes, entries or seconds than the named limit allows
     ├── HostError            1  this host lacks memory, time or a program (may be tried again)
     ├── StoreError           1  a store failed
@@ -85,6 +87,17 @@ class LicenceError(Error):
     exit_code = 4
 
 
+class LicenceEndedError(LicenceError):
+    """What was asked for is newer than the licence; ``ends_on`` is a day in the zone ``tz``."""
+
+    default_hint = "renew the licence; what it covered stays installed and in force"
+
+    def __init__(self, message: str, *, ends_on: str = "", tz: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.ends_on = ends_on
+        self.tz = tz
+
+
 class CredentialError(LicenceError):
     """The other side rejected the user name or the password; not retried by itself."""
 
@@ -108,6 +121,12 @@ class FetchError(Error):
     """The other side did not deliver."""
 
     retryable = True
+
+
+class RefusedError(FetchError):
+    """The other side refused in a way that trying again does not change."""
+
+    retryable = False
 
 
 class LimitError(FetchError):

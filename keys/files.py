@@ -120,6 +120,15 @@ def point(link: Path, target: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def promote(temporary: Path, path: Path, *, mode: int = 0o444) -> None:
+    """Give a finished file beside ``path`` its name: synced, its mode set, in one step."""
+    with temporary.open("rb") as file:
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    sync_folder(path.parent)
+
+
 def move_folder(source: Path, target: Path) -> None:
     """Rename a synced folder to a name that does not exist, on the same file system."""
     source.rename(target)

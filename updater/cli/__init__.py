@@ -1,9 +1,25 @@
-"""The command `sigupdate`."""
+"""The command `sigupdate`: a table of commands, each imported when it is called."""
+
+from typing import NoReturn
 
 import click
 
+from keys import console
+from keys.console import LazyGroup
 
-@click.group()
+COMMANDS = {
+    "check-host": "updater.cli.setup:check_host",
+    "setup": "updater.cli.setup:setup",
+    "tuf": "updater.cli.tuf:tuf",
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
 @click.version_option(package_name="sigmirror")
-def main() -> None:
-    """Run one of the commands below; each has its own --help."""
+def sigupdate() -> None:
+    """Install definitions on a scanner host and prove that the engine runs them."""
+
+
+def main() -> NoReturn:
+    """Run one command; the process ends with its documented exit code."""
+    console.run(sigupdate, program="sigupdate")
