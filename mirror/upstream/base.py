@@ -4,23 +4,30 @@
 fetched is trusted until the upstream's own scheme verified it; what is returned has been.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from keys.model.release import Assurance, File, Provenance
+from keys.errors import LicenceEndedError
+from keys.model.release import Assurance, File, Pin, Pointer, Provenance
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What an upstream has: ``version`` is compared with the last one pulled."""
+    """What an upstream has.
+
+    ``version`` is empty when there is nothing to pull now. ``unchanged`` says whether the last
+    pull still holds; None leaves that to comparing ``version`` with the one pulled last.
+    """
 
     version: str
     address: str  # redacted
     status: str  # what the vendor answered, in a word or a number
     length: int | None = None
     assurance: Assurance = Assurance.none
+    unchanged: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +47,46 @@ class Candidate:
 class Advance:
     """A vendor's own repository, verified up to a timestamp version, to be passed through.
 
-    ``metadata`` and ``blobs`` map names below the repository (``metadata/3.root.json``,
-    ``targets/…``) to files in quarantine; what the store has already is not among them.
-    ``chosen`` maps each channel to the (sequence, manifest sha256) this site is entitled to.
+    ``metadata`` maps role files (``3.root.json``), in the order they are published, to files in
+    quarantine, the timestamp last and once; ``blobs`` maps targets to their pins and files. What
+    the store has already is not among the blobs. ``chosen`` maps each channel to the release this
+    site takes; ``ended`` says why that is not the vendor's newest, when a licence is the reason.
     """
 
     timestamp_version: int
-    metadata: dict[str, Path]
-    blobs: dict[str, Path]
-    chosen: dict[str, tuple[int, str]] = field(default_factory=dict)
+    metadata: Mapping[str, Path]
+    blobs: Mapping[str, tuple[Pin, Path]]
+    chosen: Mapping[str, Pointer]
+    ended: LicenceEndedError | None = None
+
+
+def ignore_bytes(_count: int) -> None:
+    """Take no notice of progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """The circumstances of one pull.
+
+    ``definitions`` is False when the site's licence has ended: then only metadata is brought.
+    ``on_bytes`` hears of bytes as they come, from any thread.
+    """
+
+    now: datetime
+    definitions: bool = True
+    on_bytes: Callable[[int], None] = ignore_bytes
+
+
+class Held(Protocol):
+    """What the store has of the repository an upstream passes through."""
+
+    async def holds(self, target: str, pin: Pin) -> bool:
+        """Tell whether a target's bytes are there."""
+        ...
+
+    async def read(self, target: str, pin: Pin, *, max_bytes: int) -> bytes:
+        """Return a target's bytes."""
+        ...
 
 
 class Upstream(Protocol):
@@ -56,8 +94,9 @@ class Upstream(Protocol):
 
     name: str
     kind: str
+    passes_through: bool  # True: `fetch` brings an Advance, else a Candidate
 
-    async def check(self) -> Offer:
+    async def check(self, *, now: datetime) -> Offer:
         """Ask what there is, as cheaply as the vendor allows; write nothing.
 
         Raises:
@@ -67,12 +106,16 @@ class Upstream(Protocol):
         """
         ...
 
-    async def fetch(self, offer: Offer, quarantine: Path) -> Candidate | Advance:
-        """Bring the offered bytes into quarantine and verify them in the vendor's scheme.
+    async def fetch(self, quarantine: Path, pull: Pull) -> Candidate | Advance:
+        """Bring what there is into an empty quarantine folder, verified in the vendor's scheme.
 
         Raises:
             TrustError: the bytes are not what the vendor signed, or changed in between.
             CredentialError, FetchError, LimitError: nothing usable came.
 
         """
+        ...
+
+    async def settle(self) -> None:
+        """Note that what was fetched is published: the next ``check`` may say ``unchanged``."""
         ...

@@ -14,6 +14,28 @@ CHANGES = (
 )
 
 
+# strace counts calls per thread, so the program does everything in one.
+PREAMBLE = """
+import asyncio, concurrent.futures, sys
+from pathlib import Path
+
+class Inline(concurrent.futures.ThreadPoolExecutor):
+    def submit(self, work, /, *args, **kwargs):
+        done = concurrent.futures.Future()
+        try:
+            done.set_result(work(*args, **kwargs))
+        except Exception as exc:
+            done.set_exception(exc)
+        return done
+
+def run(main):
+    async def inline():
+        asyncio.get_running_loop().set_default_executor(Inline())
+        return await main
+    return asyncio.run(inline())
+"""
+
+
 def need_strace() -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed: apt-get install strace")
@@ -45,7 +67,7 @@ def _strace(program: str, arguments: list[str], log: Path, inject: list[str]) ->
     options = [item for rule in inject for item in ("-e", rule)]
     done = subprocess.run(
         ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={CHANGES}", *options,
-         sys.executable, "-B", "-c", program, *arguments],
+         sys.executable, "-B", "-c", PREAMBLE + program, *arguments],
         check=False, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert inject or done.returncode == 0, done.stderr

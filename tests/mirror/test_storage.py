@@ -89,14 +89,13 @@ def test_only_an_absolute_file_url_names_a_store() -> None:
 def test_a_kill_at_any_change_leaves_no_torn_object(tmp_path: Path) -> None:
     kill_points.need_strace()
     program = (
-        "import asyncio, sys\nfrom pathlib import Path\n"
         "from mirror.storage import FilesystemStore\n"
         "async def main():\n"
         "    store = FilesystemStore(Path(sys.argv[1]))\n"
         "    await store.replace('r/kept', b'new' * 5000)\n"
         "    await store.create('r/deep/made', b'new' * 5000)\n"
         "    await store.create('r/adopted', Path(sys.argv[2]))\n"
-        "asyncio.run(main())\n"
+        "run(main())\n"
     )
     rounds: Iterator[Path] = (tmp_path / f"store-{number}" for number in range(10_000))
     folder = tmp_path
