@@ -84,7 +84,7 @@ class Assembly:
         """Stage a combination in a folder of its own and load it beside the running engine."""
         parts = [self._wanted.parts[channel] for channel in combination]
         files = combine(parts, self._wanted.overlay)
-        number = self._place.state.load().last_number + 1
+        number = self._place.next_number(self._place.state.load())
         marker = self._engine.marker(number) if self._engine.proves else None
         generation = self._remember(number, combination, marker)
         contents = Contents(files, self._wanted.overlay.files, marker)

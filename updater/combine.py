@@ -121,7 +121,8 @@ def read_overlay(folder: str) -> Overlay:
         total += len(files[name])
         if len(files) > MAX_OVERLAY_FILES:
             raise LimitError(f"overlay {folder}: more than {MAX_OVERLAY_FILES=} files")
-    return Overlay(files, _fingerprint(files)) if files else NO_OVERLAY
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    return Overlay(files, fingerprint(digests))
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
@@ -151,8 +152,7 @@ def _read(path: Path, left: int) -> bytes:
     return data
 
 
-def _fingerprint(files: Mapping[str, bytes]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        digest.update(f"{name}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
-    return digest.hexdigest()
+def fingerprint(digests: Mapping[str, str]) -> str:
+    """Reduce the host's own definitions (name to sha256) to one value; "" for none."""
+    listed = "".join(f"{name}\0{digests[name]}\n" for name in sorted(digests))
+    return hashlib.sha256(listed.encode()).hexdigest() if listed else ""

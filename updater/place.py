@@ -115,6 +115,11 @@ class Place:
         found = state.find(state.previous)
         return found if found and self.generations.path(found.name).is_dir() else None
 
+    def next_number(self, state: EngineState) -> int:
+        """Return a number no generation has had, also where the state was lost."""
+        there = (name.partition("-")[0] for name in self.generations.names())
+        return 1 + max([state.last_number, *(int(n) for n in there if n.isdecimal())])
+
     def marker(self, state: EngineState, name: str) -> MarkerRecord | None:
         """Return a generation's marker, if it is remembered."""
         found = state.find(name)

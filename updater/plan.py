@@ -10,6 +10,7 @@ from datetime import date
 from enum import Enum
 from zoneinfo import ZoneInfo
 
+from keys.errors import FetchError
 from updater.quarantine import Quarantine
 from updater.state import Generation, Release, digests
 
@@ -29,6 +30,19 @@ class Entitlement:
 
     ends_on: date
     tz: str
+
+    @classmethod
+    def parse(cls, ends_on: str, tz: str) -> "Entitlement":
+        """Read the two from what a mirror said.
+
+        Raises:
+            FetchError: not a date, or not a known time zone.
+
+        """
+        try:
+            return cls(date.fromisoformat(ends_on), ZoneInfo(tz).key)
+        except (ValueError, KeyError, OSError) as exc:
+            raise FetchError(f"licence end {ends_on!r} in zone {tz!r}: {exc}") from exc
 
     def covers(self, release: Release) -> bool:
         """Tell whether a release was published on or before the last day."""

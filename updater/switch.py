@@ -25,11 +25,9 @@ class Word(Enum):
 
     kept = "kept"
     installed = "installed"
-    went_back = "went back"  # on the order of a track or of the operator
+    went_back = "went_back"  # on the order of a track or of the operator
     undone = "undone"  # in force for a moment, then the generation before again
     refused = "refused"  # at the test: never in force
-    waiting = "waiting"  # nothing is installed and nothing is offered
-    failed = "failed"
 
 
 @dataclass(frozen=True, slots=True)

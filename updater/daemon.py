@@ -1,0 +1,69 @@
+"""Runs again and again: at an interval, spread by jitter, until told to stop.
+
+SIGTERM and SIGINT end it after the run under way; SIGHUP reads the settings again and runs now.
+"""
+
+import logging
+import random
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How long to wait between two runs."""
+
+    interval_seconds: float
+    jitter_seconds: float
+
+    def pause(self, draw: Callable[[float, float], float] = random.uniform) -> float:
+        """Return the time to the next run."""
+        return self.interval_seconds + draw(0, self.jitter_seconds)
+
+
+class Daemon:
+    """Calls ``once`` until stopped. ``once`` reads the settings itself and tells the rhythm."""
+
+    def __init__(self, once: Callable[[], Rhythm]) -> None:
+        self._once = once
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._rhythm = Rhythm(interval_seconds=60, jitter_seconds=0)
+
+    def watch_signals(self) -> None:
+        """Take SIGTERM, SIGINT and SIGHUP; call it from the main thread."""
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_hup)
+
+    def stop(self) -> None:
+        """End after the run under way."""
+        self._stop.set()
+        self._wake.set()
+
+    def loop(self) -> None:
+        """Run until stopped; an error of one run is logged and the next one comes."""
+        while not self._stop.is_set():
+            self._wake.clear()
+            self._run()
+            if not self._stop.is_set():
+                self._wake.wait(self._rhythm.pause())
+
+    def _run(self) -> None:
+        try:
+            self._rhythm = self._once()
+        except Exception:  # noqa: BLE001 - one run must not end the loop; logged in full
+            _log.exception("this run failed; the next one comes in its time")
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.stop()
+
+    def _on_hup(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._wake.set()

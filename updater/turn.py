@@ -1,0 +1,201 @@
+"""One engine's turn in a run: recover, plan, obtain, assemble, switch; whatever fails, prove.
+
+``Turn.take`` never raises what the operator can be told in the report.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from keys.errors import EngineError, Error, LicenceEndedError
+from updater import combine, plan
+from updater.assemble import Assembled, Assembly
+from updater.channels import ChannelName
+from updater.combine import Overlay
+from updater.engines.base import Engine
+from updater.obtain import Obtained, Obtainer
+from updater.place import Place
+from updater.plan import Action, Have
+from updater.prove import Patience, Prover, Samples
+from updater.report import EngineReport, Trouble
+from updater.settings import EngineSettings
+from updater.state import EngineState, Generation, Proved
+from updater.switch import Change, Switch, Word
+
+if TYPE_CHECKING:  # loads the TUF library, which a run that finds nothing new does without
+    from updater.catalogue import Catalogue
+
+LICENCE_ENDED = "licence_ended"
+FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One engine in one run."""
+
+    settings: EngineSettings
+    place: Place
+    engine: Engine
+    channels: Mapping[str, ChannelName]
+    now: datetime
+    ask_engine: bool = True
+
+    def is_settled(self) -> bool:
+        """Tell whether the last run left nothing to do for what the settings ask now.
+
+        Raises:
+            Error: the overlay or the state cannot be read.
+
+        """
+        state = self.place.state.load()
+        overlay = combine.read_overlay(self.settings.overlay)
+        return bool(state.settled) and state.settled == self._fingerprint(overlay)
+
+    def take(self, catalogue: "Catalogue | None") -> EngineReport:
+        """Do what has to be done; without a catalogue, prove what is in force."""
+        try:
+            with self.place.lock():
+                return self._work(catalogue)
+        except Error as exc:
+            return EngineReport(
+                engine=self.settings.name, outcome=FAILED, troubles=(Trouble.of(exc),)
+            )
+
+    def prover(self) -> Prover:
+        """Make the prover of this engine."""
+        return Prover(
+            self.engine,
+            Samples(must_detect=self.settings.must_detect, must_pass=self.settings.must_pass),
+            Patience(
+                scan_seconds=self.settings.scan_timeout_seconds,
+                reload_seconds=self.settings.reload_timeout_seconds,
+            ),
+        )
+
+    # -- steps --------------------------------------------------------------------------------
+
+    def _work(self, catalogue: "Catalogue | None") -> EngineReport:
+        recovered = self.switch.recover()
+        errors = [recovered.error] if recovered and recovered.error else []
+        if catalogue is None:
+            return self._report(self._keep(), errors)
+        try:
+            return self._advance(catalogue, errors)
+        except Error as exc:
+            return self._report(self._keep(), [*errors, exc])
+
+    def _advance(self, catalogue: "Catalogue", errors: list[Error]) -> EngineReport:
+        self._settle("")
+        overlay = combine.read_overlay(self.settings.overlay)
+        have = self._have(self.place.state.load())
+        obtainer = Obtainer(self.settings, self.engine, catalogue, self.channels)
+        obtained = obtainer.obtain(have, overlay)
+        errors += obtained.errors
+        held = obtained.plan.held
+        if obtained.plan.action is Action.wait:
+            reason = "nothing is installed, and nothing is offered that may be"
+            return self._report(None, [*errors, Error(f"engine {self.place.name}: {reason}")], held)
+        if obtained.plan.action is Action.keep:
+            change = self._keep()
+        else:
+            change, refused = self._change(obtained)
+            errors += refused
+        if change and change.word is not Word.undone and not errors and not held:
+            self._settle(self._fingerprint(overlay))
+        return self._report(change, errors, held)
+
+    def _change(self, obtained: Obtained) -> tuple[Change | None, list[EngineError]]:
+        word = Word.went_back if obtained.plan.action is Action.rollback else Word.installed
+        assembled = self._assemble(obtained, word)
+        refused = [
+            EngineError(
+                f"engine {self.place.name} refused {refusal}",
+                hint="it is in quarantine: see `sigupdate quarantine list`",
+            )
+            for refusal in assembled.refusals
+        ]
+        if assembled.generation is None:
+            kept = self._keep()
+            return replace(kept, word=Word.refused) if kept else None, refused
+        change = self.switch.to(assembled.generation, word, ask_engine=self.ask_engine)
+        return change, refused
+
+    def _assemble(self, obtained: Obtained, word: Word) -> Assembled:
+        assembly = Assembly(self.place, self.engine, obtained.wanted, now=self.now)
+        state, wanted = self.place.state.load(), obtained.wanted
+        if word is Word.went_back:
+            there = plan.existing(state.generations, wanted.releases, wanted.overlay.fingerprint)
+            if there and self.place.generations.path(there.name).is_dir():
+                return assembly.retest(there)
+        return assembly.best()
+
+    def _keep(self) -> Change | None:
+        """Prove what is in force, if anything is; tidy what an error cut off."""
+        self.switch.recover()
+        if not self._in_force or not self.ask_engine:
+            return None
+        return self.switch.keep()
+
+    @property
+    def switch(self) -> Switch:
+        """Make what moves this engine between generations."""
+        return Switch(self.place, self.engine, self.prover(), now=self.now)
+
+    @property
+    def _in_force(self) -> Generation | None:
+        return self.place.in_force(self.place.state.load())
+
+    def _have(self, state: EngineState) -> Have:
+        generation = self.place.in_force(state)
+        return Have(
+            releases=generation.releases if generation else {},
+            overlay=generation.overlay if generation else "",
+            quarantine=self.place.quarantine.load(),
+            engine_version=self.engine.version(),
+        )
+
+    def _settle(self, fingerprint: str) -> None:
+        state = self.place.state.load()
+        if state.settled != fingerprint:
+            self.place.state.save(state.settle(fingerprint))
+
+    def _fingerprint(self, overlay: Overlay) -> str:
+        """Identify everything but the repositories that decides what should be in force."""
+        asked = (
+            self.place.generations.in_force(),
+            overlay.fingerprint,
+            self.settings.channels,
+            self.settings.track,
+            self.settings.may_suppress,
+            [self.channels[c].repository for c in self.settings.channels],
+        )
+        return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
+
+    def _report(
+        self, change: Change | None, errors: list[Error], held: tuple[str, ...] = ()
+    ) -> EngineReport:
+        generation = change.generation if change else self._in_force
+        if change and change.error:
+            errors = [*errors, change.error]
+        return EngineReport(
+            engine=self.settings.name,
+            outcome=self._outcome(change, errors),
+            proof=change.proof.result if change else Proved.unproven,
+            detail=change.proof.detail if change else "",
+            generation=generation.number if generation else 0,
+            releases=generation.releases if generation else {},
+            held=held,
+            troubles=tuple(Trouble.of(error) for error in errors),
+        )
+
+    def _outcome(self, change: Change | None, errors: list[Error]) -> str:
+        if change is None:
+            return Word.kept.value if self._in_force and not errors else FAILED
+        ended = any(isinstance(error, LicenceEndedError) for error in errors)
+        if ended and change.word is Word.kept:
+            return LICENCE_ENDED
+        return change.word.value

@@ -1,0 +1,168 @@
+"""One run over this host: is anything new? then each engine in turn, and a report.
+
+A run that finds nothing new makes two requests, loads no TUF library, and still proves.
+"""
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from keys.errors import Error, FetchError, StateError
+from keys.model.release import Instant
+from keys.trust import freshness
+from keys.trust.source import Once
+from updater import report, state
+from updater.fetch import Fetcher
+from updater.library import Library
+from updater.place import HostPlace
+from updater.report import EngineReport, RunReport, Trouble
+from updater.settings import Settings
+from updater.turn import Turn
+
+if TYPE_CHECKING:  # loads the TUF library, which a run that finds nothing new does without
+    from updater.catalogue import Catalogue
+
+
+class Update:
+    """One run. ``turns`` are the engines it is for; ``whole`` tells that these are all."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        turns: Sequence[Turn],
+        mirrors: Fetcher,
+        *,
+        now: datetime,
+        whole: bool = True,
+    ) -> None:
+        self._settings = settings
+        self._turns = turns
+        self._mirrors = mirrors
+        self._now = now
+        self._whole = whole
+        self._host = HostPlace.of(settings)
+        self._sources = {
+            repository.name: Once(mirrors.metadata(repository.name))
+            for repository in settings.repository
+        }
+        self._started = time.monotonic()
+
+    def run(self) -> RunReport:
+        """Bring every engine up to date and prove it.
+
+        Raises:
+            LockedError: another run is at work.
+            StateError: the state folder cannot be written.
+
+        """
+        with self._host.lock():
+            errors = self._ask()
+            catalogue = None if errors is None else self._catalogue(errors)
+            engines = [turn.take(catalogue) for turn in self._turns]
+            if catalogue:
+                self._settle(catalogue)
+                self._collect()
+            return self._report(engines, catalogue.errors if catalogue else {})
+
+    # -- steps --------------------------------------------------------------------------------
+
+    def _ask(self) -> dict[str, Error] | None:
+        """Ask whether anything is new: None for nothing, else which repository did not answer."""
+        errors: dict[str, Error] = {}
+        settled = True
+        for name, source in self._sources.items():
+            folder = self._host.trust(name)
+            try:
+                settled &= freshness.unchanged(
+                    folder / "metadata", folder / "clock.json", source, now=self._now
+                )
+            except FetchError as exc:
+                errors[name] = exc
+            except StateError:
+                settled = False
+        settled = settled and not errors and all(_is_settled(turn) for turn in self._turns)
+        return None if settled else errors
+
+    def _catalogue(self, errors: Mapping[str, Error]) -> "Catalogue":
+        from updater.catalogue import Catalogue  # noqa: PLC0415 - start-up time, see above
+
+        catalogue = Catalogue(
+            self._settings, self._host, self._mirrors, self._sources, now=self._now
+        )
+        for name in self._sources:
+            if name in errors:
+                catalogue.failed(name, errors[name])
+            else:
+                catalogue.refresh(name)
+        return catalogue
+
+    def _settle(self, catalogue: "Catalogue") -> None:
+        """Remember that all was acted upon, so that the next run may stop at two requests."""
+        if self._whole and all(_is_settled(turn) for turn in self._turns):
+            for name in self._sources.keys() - catalogue.errors.keys():
+                catalogue.settle(name)
+
+    def _collect(self) -> None:
+        """Remove blobs that no generation of any engine needs any more."""
+        if not self._whole:
+            return
+        with contextlib.suppress(StateError):  # told in the engine's own report
+            kept = [
+                release
+                for turn in self._turns
+                for generation in turn.place.state.load().generations
+                for release in generation.releases.values()
+            ]
+            Library(self._host.blobs).collect(kept)
+
+    def _report(self, engines: list[EngineReport], errors: Mapping[str, Error]) -> RunReport:
+        troubles = tuple(Trouble.of(error) for error in errors.values())
+        told = {trouble.message for trouble in troubles}
+        engines = [_without(engine, told) for engine in engines]
+        codes = [t.exit_code for t in (*troubles, *(t for e in engines for t in e.troubles))]
+        finished = RunReport(
+            at=self._now,
+            exit_code=report.worst(codes),
+            engines=tuple(engines),
+            troubles=troubles,
+            refreshed=self._refreshed(errors),
+            duration_seconds=round(time.monotonic() - self._started, 3),
+            requests=self._mirrors.traffic.requests,
+            bytes_received=self._mirrors.traffic.bytes_received,
+        )
+        state.write(self._host.last_run, finished)
+        return finished
+
+    def _refreshed(self, errors: Mapping[str, Error]) -> dict[str, Instant]:
+        """Tell when each repository was last found fresh: now, or what the last run knew."""
+        before = last_run(self._host).refreshed
+        return {
+            name: before[name] if name in errors else self._now
+            for name in self._sources
+            if name not in errors or name in before
+        }
+
+
+def last_run(host: HostPlace) -> RunReport:
+    """Return how the last run ended; one that cannot be read counts as none."""
+    try:
+        return state.read(host.last_run, RunReport, report.NEVER_RUN)
+    except StateError:
+        return report.NEVER_RUN
+
+
+def _is_settled(turn: Turn) -> bool:
+    try:
+        return turn.is_settled()
+    except Error:
+        return False
+
+
+def _without(engine: EngineReport, told: set[str]) -> EngineReport:
+    """Leave out what is told once for the whole host."""
+    left = tuple(trouble for trouble in engine.troubles if trouble.message not in told)
+    return msgspec.structs.replace(engine, troubles=left)
