@@ -1,6 +1,7 @@
 """Fetching from mirrors: metadata and manifests into memory, blobs to disk."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,7 +32,8 @@ class Fetcher:
         way: Way = Way(),  # noqa: B008 - frozen
         *,
         progress: Progress = silent,
-        pace: Pace | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Prepare; the first connection is made by the first request.
 
@@ -42,7 +44,7 @@ class Fetcher:
         self.traffic = Traffic()
         self._limits = way.limits
         self._progress = progress
-        pace = pace or Pace(way.limits, self.traffic)
+        pace = Pace(way.limits, self.traffic, clock=clock, sleep=sleep)
         self._mirrors = Mirrors(mirrors, way, pace, self.traffic)
 
     @classmethod

@@ -233,5 +233,12 @@ def _cut(sock: Any) -> None:  # noqa: ANN401 - a socket, or TLS over one
 
 def _reason(error: Exception) -> str:
     """Say what happened, without the library's own object names."""
-    text = str(error)
-    return text.rpartition(">: ")[2] or type(error).__name__
+    from urllib3 import exceptions  # noqa: PLC0415 - loaded with the first request
+
+    if isinstance(error, exceptions.ReadTimeoutError):
+        return "nothing came in time"
+    if isinstance(error, exceptions.ProtocolError):
+        return "the connection broke off"
+    if type(error) is exceptions.ConnectTimeoutError:  # its subclasses know more
+        return "no connection in time"
+    return str(error).rpartition("): ")[2] or type(error).__name__

@@ -59,6 +59,7 @@ class Mirrors:
     def fetch(self, path: str, download: Download, *, first_answer: bool = False) -> None:
         """Complete a download from the mirrors, in order, with back-off between rounds.
 
+        An attempt that brought bytes nearer does not count, up to ``MAX_RESUMES`` of them.
         With ``first_answer`` a mirror that does not have the path is believed.
 
         Raises:
@@ -77,7 +78,8 @@ class Mirrors:
             if download.done > done and resumes < MAX_RESUMES:
                 resumes += 1
                 attempt = 0
-            attempt += 1
+            else:
+                attempt += 1
             if not error.retryable or attempt >= self._max_attempts:
                 raise error
             self._pace.wait(self._delay(error, attempt), path)

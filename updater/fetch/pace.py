@@ -1,6 +1,5 @@
 """Time and speed of a run: its deadline, the slowest and the fastest it may go."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -40,8 +39,8 @@ class Pace:
         limits: Limits,
         traffic: Traffic,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
     ) -> None:
         self._limits = limits
         self._traffic = traffic
