@@ -80,9 +80,7 @@ class StoredRepository:
         metadata: dict[str, bytes] = {}
         while missing := wanted(metadata, taken):
             for role, name in missing.items():
-                metadata[role] = await self._store.read(
-                    self._place(f"metadata/{name}"), max_bytes=MAX_ROLE_BYTES
-                )
+                metadata[role] = await self.role(name)
         if "root" not in metadata:
             raise StateError(
                 f"repository {self.name}: there is none in this store",
@@ -110,6 +108,15 @@ class StoredRepository:
                 await self._store.replace(name, file.data)
             else:
                 await self._store.create(name, file.data)
+
+    async def role(self, name: str) -> bytes:
+        """Return a role file such as ``3.root.json``.
+
+        Raises:
+            MissingError: not in the store.
+
+        """
+        return await self._store.read(self._place(f"metadata/{name}"), max_bytes=MAX_ROLE_BYTES)
 
     async def add(self, target: str, pin: Pin, content: bytes | Path) -> bool:
         """Add the bytes of a target, which the caller has checked; tell whether they were new.

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from keys.errors import LicenceEndedError
 from keys.model.release import Assurance, File, Pin, Pointer, Provenance
+from mirror.upstream.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class Upstream(Protocol):
     name: str
     kind: str
     passes_through: bool  # True: `fetch` brings an Advance, else a Candidate
+    transcript: Transcript
 
     async def check(self, *, now: datetime) -> Offer:
         """Ask what there is, as cheaply as the vendor allows; write nothing.

@@ -14,6 +14,7 @@ from keys.model.release import Assurance, Provenance, encode
 from mirror.settings import UpstreamSettings
 from mirror.upstream import tree
 from mirror.upstream.base import Candidate, Offer, Pull
+from mirror.upstream.transcript import Transcript
 from mirror.upstream.tree import Scan
 
 MAX_QUIET_PERIODS = 6  # then the pull is given up and tried again later
@@ -27,6 +28,7 @@ class DropUpstream:
 
     def __init__(self, settings: UpstreamSettings) -> None:
         self.name = settings.name
+        self.transcript = Transcript()
         self._settings = settings
         self._folder = Path(settings.folder)
 

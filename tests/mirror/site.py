@@ -11,8 +11,10 @@ from keys.signing.keyring import open_ring
 from keys.signing.publisher import Publisher
 from keys.trust.channel import Channels
 from keys.trust.repository import Repository
+from mirror.edition import Editions, Order
 from mirror.journal import Journal
-from mirror.publish import Order, Publishing
+from mirror.policy import Policies
+from mirror.publish import Publishing
 from mirror.repository import StoredRepository
 from mirror.storage import FilesystemStore
 from mirror.upstream.base import Candidate
@@ -60,8 +62,16 @@ class Mirror:
     def sign(self, metadata: Mapping[str, bytes], **expiry: timedelta) -> Publisher:
         return Publisher(metadata, open_ring(self.folder / "keys/online", PASSPHRASE), expiry)
 
+    @property
+    def editions(self) -> Editions:
+        return Editions(self.repository, self.sign, Journal(self.journal))
+
+    @property
+    def policies(self) -> Policies:
+        return Policies(self.editions)
+
     def publishing(self, *, keep: int = 10) -> Publishing:
-        return Publishing(self.repository, self.sign, Journal(self.journal), keep_releases=keep)
+        return Publishing(self.editions, keep_releases=keep)
 
     def client(self, folder: Path, *, repository: str = "site") -> "Client":
         return Client(self.folder / "r" / repository, folder)

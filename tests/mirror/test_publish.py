@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from keys.errors import ExpiredError, MissingError, NameRefusedError, StateError, StoreError
-from keys.model.release import LICENCE_STATUS_TARGET
+from keys.model.release import LICENCE_STATUS_TARGET, Pointer
+from mirror.edition import Editions, Order
 from mirror.journal import Journal
-from mirror.publish import Order, Published, Publishing
+from mirror.publish import Published, Publishing
 from mirror.repository import StoredRepository
 from mirror.storage import MemoryStore
 from tests.mirror import kill_points
@@ -166,13 +167,28 @@ async def test_the_log_says_who_published_what_and_why(mirror: Mirror, tmp_path:
 
 
 async def test_policy_targets_are_merged(mirror: Mirror) -> None:
-    publishing = mirror.publishing()
+    policies = mirror.policies
     documents = {LICENCE_STATUS_TARGET: b'{"licences":[]}'}
-    assert await publishing.policy(documents, by=BY, now=NOW)
-    assert not await publishing.policy(documents, by=BY, now=NOW)
-    await publishing.policy({"policy/vendor/av.json": b"{}"}, by=BY, now=NOW)
+    assert await policies.put(documents, by=BY, now=NOW)
+    assert not await policies.put(documents, by=BY, now=NOW)
+    await policies.put({"policy/vendor/av.json": b"{}"}, by=BY, now=NOW)
     pins = mirror.sign((await mirror.repository.in_force()).metadata).pins("policy")
     assert sorted(pins) == [LICENCE_STATUS_TARGET, "policy/vendor/av.json"]
+
+
+async def test_a_choice_leaves_the_other_tracks_alone(mirror: Mirror, tmp_path: Path) -> None:
+    first, second = Pointer(1, "a" * 64), Pointer(2, "b" * 64)
+    for track, pointer in (("stable", first), ("canary", second)):
+        assert await mirror.policies.choose(
+            "vendor",
+            {"av": pointer},
+            track={"av": track}.__getitem__,
+            by=BY,
+            now=NOW,
+        )
+    policy = mirror.client(tmp_path / "client").channels().policy("vendor", "av")
+    assert policy is not None
+    assert policy.tracks == {"stable": first, "canary": second}
 
 
 async def test_an_expired_repository_is_repaired_by_the_next_run(
@@ -183,14 +199,14 @@ async def test_an_expired_repository_is_repaired_by_the_next_run(
     client.offered("inhouse")
     with pytest.raises(ExpiredError):
         client.offered("inhouse", now=later)
-    assert "timestamp" in await mirror.publishing().renew(by=BY, now=later)
+    assert "timestamp" in await mirror.editions.renew(BY, now=later)
     assert client.offered("inhouse", now=later).sequence == 1
-    assert await mirror.publishing().renew(by=BY, now=later) == ()
+    assert await mirror.editions.renew(BY, now=later) == ()
 
 
 async def test_roles_are_renewed_at_a_quarter_of_their_validity(mirror: Mirror) -> None:
-    assert await mirror.publishing().renew(by=BY, now=NOW + timedelta(hours=17)) == ()
-    assert await mirror.publishing().renew(by=BY, now=NOW + timedelta(hours=19)) == ("timestamp",)
+    assert await mirror.editions.renew(BY, now=NOW + timedelta(hours=17)) == ()
+    assert await mirror.editions.renew(BY, now=NOW + timedelta(hours=19)) == ("timestamp",)
 
 
 async def test_a_stale_timestamp_copy_is_repaired_by_the_next_writer(
@@ -205,7 +221,7 @@ async def test_a_stale_timestamp_copy_is_repaired_by_the_next_writer(
             copy.unlink()
         else:
             copy.write_bytes(damaged)
-        await mirror.publishing().renew(by=BY, now=NOW)
+        await mirror.editions.renew(BY, now=NOW)
         assert copy.read_bytes() == newest
 
 
@@ -236,12 +252,8 @@ async def test_a_memory_store_serves_as_well(mirror: Mirror, tmp_path: Path) -> 
     store = MemoryStore()
     for name in names(mirror):
         await store.create(name, mirror.folder / name)
-    publishing = Publishing(
-        StoredRepository(store, "site"),
-        mirror.sign,
-        Journal(tmp_path / "journal"),
-        keep_releases=3,
-    )
+    editions = Editions(StoredRepository(store, "site"), mirror.sign, Journal(tmp_path / "journal"))
+    publishing = Publishing(editions, keep_releases=3)
     published = await publishing.release(
         candidate(tmp_path / "in", {"a": b"x"}),
         channel="inhouse", track="stable", engine="", by=BY, now=NOW,

@@ -1,0 +1,98 @@
+"""The next edition of a signed repository: one writer, the state it builds on, one commit."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from keys.model.release import Manifest, Pin
+from keys.signing.publisher import Changes, Publisher
+from keys.signing.state import TIMESTAMP
+from mirror.journal import Entry, Journal
+from mirror.repository import InForce, StoredRepository
+
+Sign = Callable[[Mapping[str, bytes]], Publisher]
+"""Open the repository's signer on the metadata in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who wants something published, and why."""
+
+    who: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """The state one writer builds on, and the way to commit what follows it."""
+
+    repository: StoredRepository
+    in_force: InForce
+    publisher: Publisher
+    journal: Journal
+    by: Order
+    now: datetime
+
+    def pins(self, role: str) -> Mapping[str, Pin]:
+        """Return what a role lists now."""
+        return self.publisher.pins(role)
+
+    def entry(
+        self, what: str, *, track: str = "", manifest: Manifest | None = None,
+        roles: tuple[str, ...] = (),
+    ) -> Entry:  # fmt: skip
+        """Write the line of the publish log."""
+        return Entry(
+            at=self.now,
+            who=self.by.who,
+            why=self.by.why,
+            what=what,
+            timestamp=self.in_force.taken.get(TIMESTAMP, 0) + 1,
+            channel=manifest.channel if manifest else "",
+            track=track,
+            sequence=manifest.sequence if manifest else 0,
+            release=manifest.release if manifest else "",
+            roles=roles,
+        )
+
+    async def commit(self, entry: Entry, targets: Mapping[str, Mapping[str, Pin]]) -> None:
+        """Sign what the roles list from now on; everything listed is in the store already."""
+        changes = Changes(targets, self.in_force.taken)
+        signed = await asyncio.to_thread(self.publisher.publish, changes, now=self.now)
+        await self.journal.append(entry)
+        await self.repository.commit(signed)
+
+
+class Editions:
+    """Opens editions of one repository."""
+
+    def __init__(self, repository: StoredRepository, sign: Sign, journal: Journal) -> None:
+        self._repository = repository
+        self._sign = sign
+        self._journal = journal
+
+    @contextlib.asynccontextmanager
+    async def editing(self, by: Order, *, now: datetime) -> AsyncIterator[Edition]:
+        """Be the only writer, on verified metadata, with the copy of the timestamp repaired.
+
+        Raises:
+            LockedError: another writer did not end in time.
+            StateError, TrustError: there is no repository, or it is damaged.
+            UsageError: the signing keys cannot be opened.
+
+        """
+        async with self._repository.writing():
+            in_force = await self._repository.in_force()
+            publisher = await asyncio.to_thread(self._sign, in_force.metadata)
+            await self._repository.repair(in_force)
+            yield Edition(self._repository, in_force, publisher, self._journal, by, now)
+
+    async def renew(self, by: Order, *, now: datetime) -> tuple[str, ...]:
+        """Sign anew what is due, repairing an expired repository; return the roles' names."""
+        async with self.editing(by, now=now) as edition:
+            due = edition.publisher.due(now=now)
+            if due:
+                await edition.commit(edition.entry("renew", roles=due), {})
+        return due

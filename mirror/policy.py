@@ -1,0 +1,66 @@
+"""The site's own choices, signed: which release of a cascaded repository a track offers."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from keys.model.release import (
+    MAX_POINTER_BYTES,
+    Pin,
+    Pointer,
+    Policy,
+    decode,
+    encode,
+    policy_target,
+)
+from keys.signing.delegations import POLICY
+from mirror.edition import Edition, Editions, Order
+
+Track = Callable[[str], str]
+"""Name the track that a channel's new release goes to."""
+
+
+class Policies:
+    """Publishes targets of the role ``policy``."""
+
+    def __init__(self, editions: Editions) -> None:
+        self._editions = editions
+
+    async def choose(
+        self, repository: str, chosen: Mapping[str, Pointer], *, track: Track, by: Order,
+        now: datetime,
+    ) -> bool:  # fmt: skip
+        """Point tracks at releases of a cascaded repository; tell whether anything changed.
+
+        Each channel's track is the one that ``track`` names; its other tracks stay.
+        """
+        async with self._editions.editing(by, now=now) as edition:
+            documents = {}
+            for channel, pointer in chosen.items():
+                target = policy_target(repository, channel)
+                tracks = await _tracks(edition, target)
+                documents[target] = encode(Policy({**tracks, track(channel): pointer}))
+            return await _set(edition, documents)
+
+    async def put(self, documents: Mapping[str, bytes], *, by: Order, now: datetime) -> bool:
+        """Set targets, the others stay; tell whether any of them changed."""
+        async with self._editions.editing(by, now=now) as edition:
+            return await _set(edition, documents)
+
+
+async def _tracks(edition: Edition, target: str) -> Mapping[str, Pointer]:
+    pin = edition.pins(POLICY).get(target)
+    if pin is None:
+        return {}
+    data = await edition.repository.read(target, pin, max_bytes=MAX_POINTER_BYTES)
+    return decode(data, Policy, target).tracks
+
+
+async def _set(edition: Edition, documents: Mapping[str, bytes]) -> bool:
+    before = edition.pins(POLICY)
+    after = {**before, **{target: Pin.of(data) for target, data in documents.items()}}
+    if after == before:
+        return False
+    for target, data in documents.items():
+        await edition.repository.add(target, Pin.of(data), data)
+    await edition.commit(edition.entry("policy"), {POLICY: after})
+    return True

@@ -1,0 +1,153 @@
+"""What one pull brings from a vendor's repository: documents, and files of the releases taken."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from keys.errors import DigestError, LicenceEndedError, LimitError
+from keys.model.release import File, Manifest, Pin, Pointer, blob_name, file_target
+from mirror.rollout import Entitlement, newest_covered
+from mirror.settings import UpstreamSettings
+from mirror.upstream.base import Held, Pull
+from mirror.upstream.client import VendorClient
+
+DOWNLOADS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """One channel of the vendor's: what his track points at, and all there is."""
+
+    pointed: Manifest
+    releases: Mapping[int, tuple[Pin, Manifest]]
+    files: Mapping[int, tuple[File, ...]]
+
+    def pointer(self, sequence: int) -> Pointer:
+        """Point at one of the releases."""
+        return Pointer(sequence, self.releases[sequence][0].sha256)
+
+
+@dataclass(slots=True)
+class Catch:
+    """What one fetch has brought into quarantine."""
+
+    folder: Path
+    blobs: dict[str, tuple[Pin, Path]] = field(default_factory=dict)
+    chosen: dict[str, Pointer] = field(default_factory=dict)
+    ended: LicenceEndedError | None = None
+
+
+class Downloads:
+    """The downloads of one pull."""
+
+    def __init__(
+        self, client: VendorClient, held: Held, catch: Catch, settings: UpstreamSettings,
+        pull: Pull,
+    ) -> None:  # fmt: skip
+        self.client = client
+        self._held = held
+        self._catch = catch
+        self._settings = settings
+        self._pull = pull
+        self._slots = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+
+    async def document(self, target: str, pin: Pin, max_bytes: int) -> bytes:
+        """Return a small target, from the store or else from the vendor."""
+        if target in self._catch.blobs:
+            path = self._catch.blobs[target][1]
+            return await asyncio.to_thread(path.read_bytes)
+        if await self._held.holds(target, pin):
+            return await self._held.read(target, pin, max_bytes=max_bytes)
+        if pin.length > max_bytes:
+            raise LimitError(f"{target}: {pin.length} bytes, more than max_bytes={max_bytes}")
+        data = pin.check(await self.client.read(_place(target, pin), max_bytes=pin.length), target)
+        path = self._part(pin)
+        await asyncio.to_thread(path.write_bytes, data)
+        self._catch.blobs[target] = (pin, path)
+        return data
+
+    async def take(self, channel: str, offered: Offered) -> None:
+        """Bring the release a channel points at, or the newest one the licence covers."""
+        sequence = offered.pointed.sequence
+        try:
+            await self._bring(channel, offered.files[sequence])
+        except LicenceEndedError as ended:
+            self._catch.ended = ended
+            covered = _newest_covered(offered, ended)
+            if covered is None:
+                return
+            await self._bring(channel, offered.files[covered])
+            sequence = covered
+        self._catch.chosen[channel] = offered.pointer(sequence)
+
+    async def _bring(self, channel: str, files: tuple[File, ...]) -> None:
+        """Bring a release's files; on the first error the others are stopped."""
+        self._check_limits(channel, files)
+        tasks = [
+            asyncio.ensure_future(self._file(file_target(channel, file.path), file.pin))
+            for file in files
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _check_limits(self, channel: str, files: tuple[File, ...]) -> None:
+        limits, length = self._settings, sum(file.length for file in files)
+        if len(files) > limits.max_files:
+            raise LimitError(f"{channel}: {len(files)} files, max_files={limits.max_files}")
+        if length > limits.max_release_bytes:
+            raise LimitError(
+                f"{channel}: {length} bytes, max_release_bytes={limits.max_release_bytes}"
+            )
+
+    async def _file(self, target: str, pin: Pin) -> None:
+        async with self._slots:
+            if target in self._catch.blobs or await self._held.holds(target, pin):
+                return
+            await self._whole_file(target, pin, self._part(pin))
+            self._catch.blobs[target] = (pin, self._part(pin))
+
+    async def _whole_file(self, target: str, pin: Pin, path: Path) -> None:
+        """Download and verify; what an earlier pull left of other bytes costs a second try."""
+        resumed = await asyncio.to_thread(path.exists)
+        await self._download(target, pin, path)
+        if await asyncio.to_thread(_is_whole, path, pin):
+            return
+        await asyncio.to_thread(path.unlink)
+        if not resumed:
+            raise DigestError(f"{target}: not the bytes the vendor signed")
+        await self._whole_file(target, pin, path)
+
+    async def _download(self, target: str, pin: Pin, path: Path) -> None:
+        await self.client.download(_place(target, pin), path, pin, on_bytes=self._pull.on_bytes)
+
+    def _part(self, pin: Pin) -> Path:
+        folder = self._catch.folder / "parts"
+        folder.mkdir(exist_ok=True)
+        return folder / pin.sha256
+
+
+def _place(target: str, pin: Pin) -> str:
+    return f"targets/{blob_name(target, pin.sha256)}"
+
+
+def _is_whole(path: Path, pin: Pin) -> bool:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == pin.sha256
+
+
+def _newest_covered(offered: Offered, ended: LicenceEndedError) -> int | None:
+    """Choose the newest release the vendor's answer says we are entitled to."""
+    try:
+        entitlement = Entitlement(date.fromisoformat(ended.ends_on), ZoneInfo(ended.tz or "UTC"))
+    except (ValueError, ZoneInfoNotFoundError):
+        return None
+    published = {number: m.published for number, (_, m) in offered.releases.items()}
+    return newest_covered(published, entitlement)
