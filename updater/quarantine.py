@@ -38,10 +38,15 @@ class Entry(Wire, frozen=True):
     engine_version: str = ANY_VERSION
     strikes: int = STRIKES
 
+    @property
+    def holds(self) -> bool:
+        """Whether it was seen often enough to be sure."""
+        return self.strikes >= STRIKES
+
     def blocks(self, combination: Mapping[str, str], engine_version: str) -> bool:
         """Tell whether a combination (channel to manifest sha256) holds what this entry names."""
         return (
-            self.strikes >= STRIKES
+            self.holds
             and self.engine_version in {ANY_VERSION, engine_version}
             and self.releases.items() <= combination.items()
         )

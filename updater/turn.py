@@ -65,6 +65,34 @@ class Turn:
                 engine=self.settings.name, outcome=FAILED, troubles=(Trouble.of(exc),)
             )
 
+    def go_back(self, reason: str) -> EngineReport:
+        """Go to the generation before, on the operator's order.
+
+        Raises:
+            UsageError: there is none.
+            LockedError: a run is at work.
+
+        """
+        with self.place.lock():
+            self.switch().recover()
+            change = self.switch().operator_back(reason)
+            self._settle("")
+            return self._report(change, [])
+
+    def lift(self, prefix: str) -> int:
+        """Lift quarantine entries by the beginning of a manifest's sha256; tell how many.
+
+        Raises:
+            LockedError: a run is at work.
+
+        """
+        with self.place.lock():
+            before = self.place.quarantine.load()
+            after = before.lifting(prefix)
+            self.place.quarantine.save(after)
+            self._settle("")
+            return len(before.entries) - len(after.entries)
+
     def prover(self) -> Prover:
         """Make the prover of this engine."""
         return Prover(
@@ -79,10 +107,10 @@ class Turn:
     # -- steps --------------------------------------------------------------------------------
 
     def _work(self, catalogue: "Catalogue | None") -> EngineReport:
-        recovered = self.switch.recover()
+        recovered = self.switch().recover()
         errors = [recovered.error] if recovered and recovered.error else []
         if catalogue is None:
-            return self._report(self._keep(), errors)
+            return self._report(self.switch().keep() if self.ask_engine else None, errors)
         try:
             return self._advance(catalogue, errors)
         except Error as exc:
@@ -121,7 +149,7 @@ class Turn:
         if assembled.generation is None:
             kept = self._keep()
             return replace(kept, word=Word.refused) if kept else None, refused
-        change = self.switch.to(assembled.generation, word, ask_engine=self.ask_engine)
+        change = self.switch().to(assembled.generation, word, ask_engine=self.ask_engine)
         return change, refused
 
     def _assemble(self, obtained: Obtained, word: Word) -> Assembled:
@@ -135,12 +163,11 @@ class Turn:
 
     def _keep(self) -> Change | None:
         """Prove what is in force, if anything is; tidy what an error cut off."""
-        self.switch.recover()
+        self.switch().recover()
         if not self._in_force or not self.ask_engine:
             return None
-        return self.switch.keep()
+        return self.switch().keep()
 
-    @property
     def switch(self) -> Switch:
         """Make what moves this engine between generations."""
         return Switch(self.place, self.engine, self.prover(), now=self.now)

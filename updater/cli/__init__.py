@@ -8,6 +8,16 @@ from keys import console
 from keys.console import LazyGroup
 
 COMMANDS = {
+    "check": "updater.cli.inspect:check",
+    "daemon": "updater.cli.run:daemon",
+    "history": "updater.cli.inspect:history",
+    "init": "updater.cli.init:init",
+    "prove": "updater.cli.engine:prove",
+    "quarantine": "updater.cli.engine:quarantine",
+    "rollback": "updater.cli.engine:rollback",
+    "run": "updater.cli.run:run",
+    "status": "updater.cli.inspect:status",
+    "verify": "updater.cli.inspect:verify",
     "check-host": "updater.cli.setup:check_host",
     "setup": "updater.cli.setup:setup",
     "tuf": "updater.cli.tuf:tuf",

@@ -1,0 +1,109 @@
+"""`sigupdate prove`, `rollback`, `quarantine list|clear`: one engine at a time, no mirror asked."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from keys.errors import UsageError
+from updater.cli.host import (
+    Host,
+    complain,
+    config_option,
+    engine_option,
+    json_option,
+    now,
+    say,
+)
+from updater.quarantine import Entry
+from updater.report import EngineReport, worst
+
+
+@click.command(epilog="Example: sigupdate prove --engine clamd")
+@config_option
+@engine_option
+@json_option
+def prove(*, config: Path, engine: str, as_json: bool) -> int:
+    """Prove what the engines run now; finish or undo what an interrupted run left.
+
+    Exit codes: 0 proven, 5 taken back, 6 unproven.
+    """
+    turns = Host.load(config).turns(at=now(), only=engine)
+    return _tell([turn.take(None) for turn in turns], as_json=as_json)
+
+
+@click.command(epilog="Example: sigupdate rollback --engine clamd --reason 'false alarms'")
+@config_option
+@engine_option
+@json_option
+@click.option("--reason", default="the operator went back", help="Kept in the quarantine.")
+def rollback(*, config: Path, engine: str, as_json: bool, reason: str) -> int:
+    """Go back to the generation before, and stay there.
+
+    The releases it takes back are held until `sigupdate quarantine clear`, or until a newer
+    release comes. With several engines, name one.
+    """
+    turns = Host.load(config).turns(at=now(), only=engine)
+    if len(turns) > 1:
+        raise UsageError("there are several engines", hint="name one with --engine")
+    return _tell([turn.go_back(reason) for turn in turns], as_json=as_json)
+
+
+@click.group()
+def quarantine() -> None:
+    """Releases this host does not install."""
+
+
+@quarantine.command("list", epilog="Example: sigupdate quarantine list --json")
+@config_option
+@engine_option
+@json_option
+def list_(*, config: Path, engine: str, as_json: bool) -> None:
+    """List what is held, and why."""
+    turns = Host.load(config).turns(at=now(), only=engine)
+    held = [(turn.settings.name, e) for turn in turns for e in turn.place.quarantine.load().entries]
+    if as_json:
+        rows = [{"engine": name, **msgspec.to_builtins(entry)} for name, entry in held]
+        say(msgspec.json.encode(rows).decode())
+        return
+    for name, entry in held:
+        say(f"{name}: {_line(entry)}")
+
+
+@quarantine.command(epilog="Example: sigupdate quarantine clear 3fa1c2")
+@config_option
+@engine_option
+@click.argument("manifest_sha256", default="")
+@click.option("--all", "everything", is_flag=True, help="Lift every entry.")
+def clear(*, config: Path, engine: str, manifest_sha256: str, everything: bool) -> None:
+    """Lift what names a release: give the beginning of its manifest's sha256, or --all."""
+    if everything == bool(manifest_sha256):
+        raise UsageError("give the beginning of a manifest's sha256, or --all")
+    turns = Host.load(config).turns(at=now(), only=engine)
+    lifted = sum(turn.lift(manifest_sha256) for turn in turns)
+    if not lifted and manifest_sha256:
+        raise UsageError(f"nothing in quarantine begins with {manifest_sha256!r}")
+    say(f"lifted {lifted}")
+
+
+def _tell(reports: list[EngineReport], *, as_json: bool) -> int:
+    if as_json:
+        rows: list[Any] = [msgspec.to_builtins(report) for report in reports]
+        say(msgspec.json.encode(rows).decode())
+    else:
+        for report in reports:
+            say(report.line)
+    troubles = [trouble for report in reports for trouble in report.troubles]
+    for trouble in () if as_json else troubles:
+        complain(trouble.message, trouble.hint)
+    return worst(trouble.exit_code for trouble in troubles)
+
+
+def _line(entry: Entry) -> str:
+    named = " with ".join(f"{c} {digest[:16]}" for c, digest in entry.releases.items())
+    engine = f", engine {entry.engine_version}" if entry.engine_version else ""
+    strikes = "" if entry.holds else ", not held yet"
+    return (
+        f"{named}: {entry.cause.value}{strikes}{engine}, {entry.at:%Y-%m-%d %H:%M}Z: {entry.reason}"
+    )

@@ -1,0 +1,161 @@
+"""Everything a command needs, built from the settings: the only place that puts it together."""
+
+import os
+import pwd
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from keys import settings as toml
+from keys.errors import UsageError
+from updater.channels import channel_names, check_names
+from updater.engines import kinds
+from updater.fetch import Fetcher
+from updater.fetch.blob import Progress, silent
+from updater.place import HostPlace, Place
+from updater.settings import EngineSettings, Settings
+from updater.turn import Turn
+from updater.update import Update
+
+DEFAULT_CONFIG = "/etc/sigmirror/sigupdate.toml"
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def config_option(command: F) -> F:
+    """Add ``--config`` to a command."""
+    return click.option(
+        "--config",
+        default=DEFAULT_CONFIG,
+        envvar="SIGUPDATE_CONFIG",
+        show_default=True,
+        show_envvar=True,
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The settings of this host.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Add ``--json`` to a command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+def engine_option(command: F) -> F:
+    """Add ``--engine`` to a command."""
+    return click.option("--engine", default="", help="Only this engine of the settings.")(command)
+
+
+def now() -> datetime:
+    """Take the time once, at the edge of a command."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One scanner host as its settings describe it."""
+
+    settings: Settings
+
+    @classmethod
+    def load(cls, config: Path) -> "Host":
+        """Read the settings and, when started by root, become their user.
+
+        Raises:
+            SettingsError: the file, or a name in it.
+            UsageError: the user does not exist.
+
+        """
+        settings = toml.load(config, Settings)
+        check_names(settings)
+        become(settings.user)
+        return cls(settings)
+
+    @property
+    def place(self) -> HostPlace:
+        """Where the updater's own things lie."""
+        return HostPlace.of(self.settings)
+
+    def engines(self, only: str = "") -> Sequence[EngineSettings]:
+        """List the engines, or the one of this name.
+
+        Raises:
+            UsageError: there is none.
+
+        """
+        chosen = [e for e in self.settings.engine if only in {"", e.name}]
+        if not chosen:
+            named = f"no engine {only!r}" if only else "no [[engine]]"
+            raise UsageError(f"{named} in the settings")
+        return chosen
+
+    def turns(self, *, at: datetime, only: str = "", ask_engine: bool = True) -> list[Turn]:
+        """Make a turn for each engine.
+
+        Raises:
+            SettingsError: an engine's settings.
+
+        """
+        return [self._turn(engine, at, ask_engine) for engine in self.engines(only)]
+
+    def update(
+        self,
+        *,
+        at: datetime,
+        only: str = "",
+        ask_engine: bool = True,
+        progress: Progress = silent,
+    ) -> Update:
+        """Make one run.
+
+        Raises:
+            SettingsError: an engine's settings, a mirror's address, the credential file.
+
+        """
+        turns = self.turns(at=at, only=only, ask_engine=ask_engine)
+        mirrors = Fetcher.of(self.settings, progress=progress)
+        return Update(self.settings, turns, mirrors, now=at, whole=not only)
+
+    def _turn(self, engine: EngineSettings, at: datetime, ask_engine: bool) -> Turn:
+        place = Place.of(self.place, engine)
+        return Turn(
+            settings=engine,
+            place=place,
+            engine=kinds.make(engine, place.generations.folder),
+            channels=channel_names(self.settings, engine.channels),
+            now=at,
+            ask_engine=ask_engine,
+        )
+
+
+def become(user: str) -> None:
+    """Change from root to a user for the rest of the process; nothing for anyone else.
+
+    Raises:
+        UsageError: there is no such user.
+
+    """
+    if not user or os.geteuid() != 0:
+        return
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError as exc:
+        raise UsageError(f"user: {user!r}: no such user on this host") from exc
+    os.initgroups(user, entry.pw_gid)
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+    os.environ["HOME"] = entry.pw_dir
+
+
+def say(text: str) -> None:
+    """Print one line on stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def complain(message: str, hint: str) -> None:
+    """Print an error that does not end the command on stderr."""
+    sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))

@@ -1,0 +1,129 @@
+"""`sigupdate init`: settings for a new host, and the first root it trusts."""
+
+import hashlib
+from pathlib import Path
+
+import click
+
+from keys import files
+from keys import settings as toml
+from keys.errors import TrustError, UsageError
+from keys.trust.limits import MetadataLimits
+from keys.trust.repository import Repository
+from updater.channels import check_names
+from updater.cli.host import become, config_option, say
+from updater.fetch import Fetcher
+from updater.install import on_disk
+from updater.place import HostPlace
+from updater.settings import RepositorySettings, Settings
+
+_SKELETON = """\
+# Settings of this scanner host. `sigupdate run` uses them.
+mirrors = [{mirrors}]
+state = "{state}"
+# credential_file = "/etc/sigmirror/host.cred"   # one line NAME:PASSWORD, mode 0600
+# user = "sigupdate"                             # root becomes this user
+
+[[repository]]
+name = "{repository}"
+root = "{root}"
+
+# One [[engine]] for each scanner on this host:
+# [[engine]]
+# name = "clamd"
+# kind = "clamd"                                 # clamd, yara or command
+# socket = "/run/clamav/clamd.ctl"
+# channels = ["clamav"]
+"""
+
+
+@click.command(
+    epilog="Example: sigupdate init --mirror https://mirror.example:8480 --root-sha256 3fa1…"
+)
+@config_option
+@click.option("--mirror", "mirrors", multiple=True, help="A mirror's address, in order of use.")
+@click.option("--repository", default="site", show_default=True, help="Its name on the mirrors.")
+@click.option("--state", default=Settings.state, help="Where the updater keeps its own things.")
+@click.option(
+    "--root",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The repository's root file, brought here by a way you trust.",
+)
+@click.option("--root-sha256", default="", help="Fetch 1.root.json and trust it if this is it.")
+def init(
+    *,
+    config: Path,
+    mirrors: tuple[str, ...],
+    repository: str,
+    state: str,
+    root: Path | None,
+    root_sha256: str,
+) -> None:
+    """Write the settings, if there are none, and trust the repository's first root.
+
+    Give the root as a file, or its sha256 as the mirror's operator tells it (`sigkeys init` and
+    `sigkeys status` print it). Settings that are there already are not changed.
+    """
+    if (root is None) == (not root_sha256):
+        raise UsageError("give either --root FILE or --root-sha256 HEX")
+    if config.exists():
+        settings = toml.load(config, Settings)
+        chosen = _configured(settings, repository)
+    else:
+        place = config.absolute().with_name(f"{repository}-root.json")
+        chosen = RepositorySettings(name=repository, root=str(place))
+        settings = Settings(mirrors=mirrors, state=state, repository=(chosen,))
+    check_names(settings)
+    if not settings.mirrors:
+        raise UsageError("no mirror is known", hint="give one with --mirror")
+    data = root.read_bytes() if root else _fetched(settings, repository, root_sha256)
+    _keep(Path(chosen.root), data)
+    if not config.exists():
+        _keep(config, _skeleton(settings, chosen))
+    become(settings.user)
+    _trust(settings, repository, data)
+    say(f"repository {repository}: root {hashlib.sha256(data).hexdigest()} is trusted")
+    say(f"settings: {config}; next: add an [[engine]], then `sigupdate run`")
+
+
+def _configured(settings: Settings, name: str) -> RepositorySettings:
+    for found in settings.repository:
+        if found.name == name:
+            return found
+    raise UsageError(f"the settings have no [[repository]] {name!r}")
+
+
+def _fetched(settings: Settings, repository: str, expected: str) -> bytes:
+    """Fetch the first root and refuse any but the one the operator named."""
+    with Fetcher.of(settings) as fetcher:
+        source = fetcher.metadata(repository)
+        data = source.read("1.root.json", max_bytes=MetadataLimits().max_root_bytes)
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected.lower():
+        raise TrustError(
+            f"{repository}: the mirror's 1.root.json has the sha256 {found}, not {expected}",
+            hint="ask the mirror's operator again; do not trust this root",
+        )
+    return data
+
+
+def _keep(path: Path, data: bytes) -> None:
+    with on_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write(path, data)
+
+
+def _skeleton(settings: Settings, repository: RepositorySettings) -> bytes:
+    mirrors = ", ".join(f'"{mirror}"' for mirror in settings.mirrors)
+    text = _SKELETON.format(
+        mirrors=mirrors, state=settings.state, repository=repository.name, root=repository.root
+    )
+    toml.parse(text.encode(), Settings, "the settings to be written")
+    return text.encode()
+
+
+def _trust(settings: Settings, name: str, root: bytes) -> None:
+    host = HostPlace.of(settings)
+    host.prepare()
+    folder = host.trust(name)
+    Repository(name, folder / "metadata", folder / "clock.json").bootstrap(root)

@@ -1,0 +1,189 @@
+"""`sigupdate status`, `check`, `history`, `verify`: what is, what was, and whether it still is."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from keys.errors import Error, UsageError
+from updater.cli.host import Host, config_option, engine_option, json_option, now, say
+from updater.history import Entry
+from updater.place import Place
+from updater.report import judge, worst
+from updater.update import last_run
+from updater.verify import Finding, Verifier
+
+_AGE = re.compile(r"(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Age(click.ParamType[timedelta]):
+    """A length of time such as 90m, 26h or 3d."""
+
+    name = "age"
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> timedelta:
+        """Read it."""
+        if isinstance(value, timedelta):
+            return value
+        found = _AGE.fullmatch(str(value))
+        if found is None:
+            self.fail(f"{value!r}: write it as 90m, 26h or 3d", param, ctx)
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+@click.command(epilog="Example: sigupdate check --max-age 26h")
+@config_option
+@click.option(
+    "--max-age", type=Age(), default="26h", show_default=True, help="Oldest good refresh."
+)
+def check(*, config: Path, max_age: timedelta) -> int:
+    """Answer a monitoring system in one line: exit 0 ok, 1 warning, 2 critical."""
+    try:
+        level, text = judge(last_run(Host.load(config).place), max_age=max_age, now=now())
+    except Error as exc:
+        say(f"CRITICAL {exc}")
+        return 2
+    say(f"{level.name.upper()} {text}")
+    return level.value
+
+
+@click.command(epilog="Example: sigupdate status --json")
+@config_option
+@engine_option
+@json_option
+def status(*, config: Path, engine: str, as_json: bool) -> None:
+    """Tell what is in force, how far it is proven, what is kept and what is held."""
+    host = Host.load(config)
+    places = [Place.of(host.place, settings) for settings in host.engines(engine)]
+    last = last_run(host.place)
+    told = {
+        "last_run": msgspec.to_builtins(last),
+        "engines": [_told(place) for place in places],
+    }
+    if as_json:
+        say(msgspec.json.encode(told).decode())
+        return
+    for row in told["engines"]:
+        say(_status_line(row))
+    say(f"last run {last.at:%Y-%m-%dT%H:%M:%SZ}: exit code {last.exit_code}")
+    for trouble in last.all_troubles:
+        say(f"  {trouble.message}")
+
+
+@click.command(epilog="Example: sigupdate history --at 2026-03-01T08:00:00Z --engine clamd")
+@config_option
+@engine_option
+@json_option
+@click.option("--at", default="", help="Only what was in force at this time (UTC unless it says).")
+def history(*, config: Path, engine: str, as_json: bool, at: str) -> int:
+    """Tell what was in force when, from the append-only history."""
+    host = Host.load(config)
+    time = _instant(at) if at else None
+    found = 0
+    for settings in host.engines(engine):
+        log = Place.of(host.place, settings).history
+        entries = log.entries() if time is None else filter(None, [log.at(time)])
+        for entry in entries:
+            say(_history_json(settings.name, entry) if as_json else _line(settings.name, entry))
+            found += 1
+    return 0 if found else 1
+
+
+@click.command(epilog="Example: sigupdate verify")
+@config_option
+@engine_option
+@json_option
+def verify(*, config: Path, engine: str, as_json: bool) -> int:
+    """Hash the generation in force and its blobs again; look at modes, owners, metadata.
+
+    Exit codes: 0 all as installed, 1 something is missing or has other rights, 3 bytes changed.
+    """
+    host = Host.load(config)
+    findings = [
+        finding
+        for turn in host.turns(at=now(), only=engine)
+        for finding in Verifier(turn.place, turn.engine).findings()
+    ]
+    findings += _metadata(host)
+    if as_json:
+        say(msgspec.json.encode([msgspec.to_builtins(f) for f in findings]).decode())
+    else:
+        for finding in findings:
+            say(f"{finding.engine}: {finding.what}")
+        if not findings:
+            say("all files are as installed")
+    return worst(finding.exit_code for finding in findings)
+
+
+def _metadata(host: Host) -> Iterator[Finding]:
+    """Verify the trusted metadata of every repository again, from disk alone."""
+    from keys.trust.repository import Repository  # noqa: PLC0415 - loads the TUF library
+
+    for settings in host.settings.repository:
+        folder = host.place.trust(settings.name)
+        repository = Repository(settings.name, folder / "metadata", folder / "clock.json")
+        what = f"repository {settings.name}"
+        try:
+            for reason in repository.load(now=now()).reasons:
+                yield Finding(what, reason)
+        except Error as exc:
+            yield Finding(what, str(exc), exc.exit_code)
+
+
+def _told(place: Place) -> dict[str, Any]:
+    state = place.state.load()
+    held = [entry for entry in place.quarantine.load().entries if entry.holds]
+    return {
+        "engine": place.name,
+        "current": str(place.generations.current),
+        "in_force": msgspec.to_builtins(place.in_force(state)),
+        "kept": [generation.number for generation in state.generations],
+        "interrupted": msgspec.to_builtins(state.journal),
+        "quarantine": msgspec.to_builtins(held),
+    }
+
+
+def _status_line(row: dict[str, Any]) -> str:
+    found = row["in_force"]
+    if found is None:
+        return f"{row['engine']}: nothing is installed"
+    named = ", ".join(f"{c} {r['sequence']} ({r['release']})" for c, r in found["releases"].items())
+    kept = ", ".join(str(number) for number in row["kept"])
+    more = f"; {len(row['quarantine'])} in quarantine" if row["quarantine"] else ""
+    more += "; a change was interrupted" if row["interrupted"] else ""
+    since = f" since {found['proof_at']}" if found.get("proof_at") else ""
+    proof = f"{found.get('proof', 'unproven')}{since}"
+    return f"{row['engine']}: generation {found['number']}: {named}; {proof}; kept: {kept}{more}"
+
+
+def _instant(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise UsageError(f"--at {text!r}: write it as 2026-03-01T08:00:00Z") from exc
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _history_json(engine: str, entry: Entry) -> str:
+    return msgspec.json.encode({"engine": engine, **msgspec.to_builtins(entry)}).decode()
+
+
+def _line(engine: str, entry: Entry) -> str:
+    named = ", ".join(
+        f"{c} {r.sequence} {r.manifest_sha256[:16]} {r.assurance.value}"
+        for c, r in entry.releases.items()
+    )
+    return (
+        f"{entry.at:%Y-%m-%dT%H:%M:%SZ} {engine}: generation {entry.generation} ({named}) "
+        f"{entry.outcome}, {entry.proof.value}: {entry.detail}"
+    )

@@ -1,0 +1,96 @@
+"""`sigupdate run` and `sigupdate daemon`."""
+
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from keys.errors import Error
+from updater.cli.host import (
+    Host,
+    complain,
+    config_option,
+    engine_option,
+    json_option,
+    now,
+    say,
+)
+from updater.daemon import Daemon, Rhythm
+from updater.fetch.blob import Progress, silent
+from updater.report import RunReport
+
+
+@click.command(epilog="Example: sigupdate run --engine clamd --json")
+@config_option
+@engine_option
+@json_option
+@click.option("--install-only", is_flag=True, help="Install and test; leave the engine alone.")
+@click.option("--jitter", is_flag=True, help="First wait for up to jitter_seconds (for cron).")
+def run(*, config: Path, engine: str, as_json: bool, install_only: bool, jitter: bool) -> int:
+    """Bring the engines up to date and prove what they run.
+
+    Prints one line for each engine. Exit codes: 0 done, 1 failed with the last good state kept,
+    2 settings, 3 refused as untrusted, 4 licence or credential, 5 engine refused or went back,
+    6 installed but unproven.
+    """
+    host = Host.load(config)
+    if jitter:
+        time.sleep(random.uniform(0, host.settings.jitter_seconds))  # noqa: S311 - spreads load
+    progress = silent if as_json or not sys.stderr.isatty() else _bar()
+    update = host.update(at=now(), only=engine, ask_engine=not install_only, progress=progress)
+    return _tell(update.run(), as_json=as_json)
+
+
+@click.command(epilog="Example: sigupdate daemon --config /etc/sigmirror/sigupdate.toml")
+@config_option
+def daemon(*, config: Path) -> None:
+    """Run every interval_seconds until SIGTERM; SIGHUP reads the settings again and runs now."""
+
+    def once() -> Rhythm:
+        host = Host.load(config)
+        settings = host.settings
+        rhythm = Rhythm(settings.interval_seconds, settings.jitter_seconds)
+        try:
+            _tell(host.update(at=now()).run(), as_json=False)
+        except Error as exc:
+            complain(str(exc), exc.hint)
+        sys.stdout.flush()
+        return rhythm
+
+    looping = Daemon(once)
+    looping.watch_signals()
+    looping.loop()
+
+
+def _tell(report: RunReport, *, as_json: bool) -> int:
+    if as_json:
+        told: dict[str, Any] = {"changed": report.changed, **msgspec.to_builtins(report)}
+        say(msgspec.json.encode(told).decode())
+        return report.exit_code
+    for engine in report.engines:
+        say(engine.line)
+    for trouble in report.all_troubles:
+        complain(trouble.message, trouble.hint)
+    return report.exit_code
+
+
+def _bar() -> Progress:
+    """Make a progress bar that appears with the first download."""
+    from rich.progress import Progress as Bars  # noqa: PLC0415 - start-up time: only on a terminal
+
+    bars = Bars(transient=True)
+    tasks: dict[str, Any] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            bars.start()
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done)
+        if all(task.finished for task in bars.tasks):
+            bars.stop()
+
+    return progress
