@@ -9,53 +9,8 @@ from keys.model.release import Pin
 from keys.trust.limits import MetadataLimits
 from keys.trust.tuf_api import CryptoSigner, TargetFile
 from tests.keys.trusting import Host
+from tests.tuf_cases import GRAPHS, PLACES, TREE, Edge, edge, publish_graph
 from tests.tuf_repository import SignedRepository, now
-
-Edge = tuple[str, str, list[str], bool]  # delegator, role, paths, terminating
-
-
-def edge(delegator: str, role: str, *paths: str, end: bool = False) -> Edge:
-    return delegator, role, list(paths or ("*",)), end
-
-
-# The delegations; then the roles a search for the missing target "x" asks for, in order.
-GRAPHS: dict[str, tuple[list[Edge], list[str]]] = {
-    "one": ([edge("targets", "A")], ["A"]),
-    "two beside each other": ([edge("targets", "A"), edge("targets", "B")], ["A", "B"]),
-    "depth first": (
-        [edge("targets", "A"), edge("targets", "B"), edge("A", "C"), edge("A", "D")],
-        ["A", "C", "D", "B"],
-    ),
-    "three deep": (
-        [edge("targets", "A"), edge("A", "B"), edge("B", "C"), edge("targets", "D")],
-        ["A", "B", "C", "D"],
-    ),
-    "a terminating role ends the search after its own": (
-        [edge("targets", "A", end=True), edge("A", "C"), edge("targets", "B")],
-        ["A", "C"],
-    ),
-    "a terminating role below ends everything waiting": (
-        [edge("targets", "A"), edge("targets", "B"), edge("A", "C", end=True), edge("A", "D")],
-        ["A", "C"],
-    ),
-    "a terminating role for other paths ends nothing": (
-        [edge("targets", "A", "*.py", end=True), edge("targets", "B")],
-        ["B"],
-    ),
-    "paths that do not match are not followed": (
-        [edge("targets", "A", "a/*"), edge("targets", "B"), edge("B", "C", "?.y")],
-        ["B"],
-    ),
-    "a cycle": (
-        [edge("targets", "A"), edge("A", "B"), edge("B", "C"), edge("C", "A")],
-        ["A", "B", "C"],
-    ),
-    "a role that delegates to itself": ([edge("targets", "A"), edge("A", "A")], ["A"]),
-    "two ways to one role": (
-        [edge("targets", "A"), edge("targets", "B"), edge("A", "C"), edge("B", "C")],
-        ["A", "C", "B"],
-    ),
-}
 
 
 @pytest.fixture
@@ -68,49 +23,20 @@ def host(tmp_path: Path, server: SignedRepository) -> Host:
     return Host.trusting(tmp_path, server)
 
 
-def build(server: SignedRepository, edges: list[Edge]) -> None:
-    shared = {role: CryptoSigner.generate_ed25519() for _, role, _, _ in edges}
-    for delegator, role, paths, end in edges:
-        server.delegate(delegator, role, paths, terminating=end, signer=shared[role])
-    for role, signer in shared.items():
-        server.signers[role] = [signer]
-    server.publish_all()
-
-
 @pytest.mark.parametrize(("edges", "asked"), GRAPHS.values(), ids=GRAPHS)
 def test_a_search_asks_for_roles_in_the_order_of_the_specification(
     host: Host, server: SignedRepository, edges: list[Edge], asked: list[str]
 ) -> None:
-    build(server, edges)
+    publish_graph(server, edges)
     assert host.find("x", server) is None
     assert server.requests[4:] == [f"1.{role}.json" for role in asked]
 
 
-TREE = [
-    edge("targets", "docs", "*.md", "*.txt"),
-    edge("targets", "releases", "releases/*/*"),
-    edge("releases", "linux", "releases/linux/*"),
-    edge("releases", "bsd", "releases/bsd/*.tar"),
-]
-
-
-@pytest.mark.parametrize(
-    ("role", "path", "found"),
-    [
-        ("targets", "top", True),
-        ("docs", "a.md", True),
-        ("docs", "a/b.md", False),
-        ("linux", "releases/linux/1.tar", True),
-        ("bsd", "releases/bsd/1.tar", True),
-        ("bsd", "releases/bsd/1.zip", False),
-        ("bsd", "releases/sun/1.tar", False),
-        ("linux", "releases/linux/deep/1.tar", False),
-    ],
-)
+@pytest.mark.parametrize(("role", "path", "found"), PLACES)
 def test_a_target_counts_only_on_the_paths_its_role_was_given(
     host: Host, server: SignedRepository, role: str, path: str, found: bool
 ) -> None:
-    build(server, TREE)
+    publish_graph(server, TREE)
     pin = server.add_target(role, path, b"content")
     server.publish_all()
     assert host.find(path, server) == (pin if found else None)
@@ -154,7 +80,7 @@ def test_a_rotated_delegation_is_followed(host: Host, server: SignedRepository) 
 def test_a_chain_longer_than_the_limit_ends_by_name(
     tmp_path: Path, server: SignedRepository
 ) -> None:
-    build(server, [edge("targets", "r0"), *(edge(f"r{n}", f"r{n + 1}") for n in range(8))])
+    publish_graph(server, [edge("targets", "r0"), *(edge(f"r{n}", f"r{n + 1}") for n in range(8))])
     host = Host(tmp_path, MetadataLimits(max_delegations=5))
     host.repository().bootstrap(server.first_root)
     with pytest.raises(LimitError, match="max_delegations=5"):

@@ -23,11 +23,11 @@ from keys.errors import (
 from keys.files import lock
 from keys.trust.limits import MetadataLimits
 from keys.trust.source import Nowhere
-from keys.trust.tuf_api import CryptoSigner, MetaFile, Root, SSlibKey
+from keys.trust.tuf_api import CryptoSigner, MetaFile, SSlibKey
 from tests.keys.trusting import Host
+from tests.tuf_cases import ROTATIONS, SIGNING, publish_roots, publish_signed
 from tests.tuf_repository import SignedRepository, now
 
-KEYS = [CryptoSigner.generate_ed25519() for _ in range(8)]
 DAY = timedelta(days=1)
 
 
@@ -122,33 +122,6 @@ class TestBootstrap:
         assert host.trusted("root") == server.newest("root")
 
 
-# Each version of the root: (its keys, its threshold, who signs it); then how far a host follows.
-ROTATIONS: dict[str, tuple[list[tuple[list[int], int, list[int]]], int]] = {
-    "one key for another, both signing": ([([0], 1, [0]), ([1], 1, [0, 1]), ([1], 1, [1])], 3),
-    "signatures nobody asked for": (
-        [([0], 1, [0, 5]), ([1], 1, [5, 1, 0, 6]), ([1], 1, [1, 6])],
-        3,
-    ),
-    "any two of three": (
-        [([0, 1, 2], 2, [0, 1]), ([0, 1, 2], 2, [1, 2]), ([0, 1, 2], 2, [0, 2])],
-        3,
-    ),
-    "one of three replaced": ([([0, 1, 2], 2, [0, 1]), ([0, 1, 3], 2, [0, 1])], 2),
-    "all replaced": ([([0, 1], 2, [0, 1]), ([2, 3], 2, [0, 1, 2, 3]), ([2, 3], 2, [2, 3])], 3),
-    "threshold raised": ([([0, 1], 1, [0]), ([0, 1], 2, [0, 1])], 2),
-    "threshold lowered": ([([0, 1], 2, [0, 1]), ([0, 1], 1, [0, 1]), ([0, 1], 1, [1])], 3),
-    "not signed by the old key": ([([0], 1, [0]), ([1], 1, [1, 5])], 1),
-    "not signed by the new key": ([([0], 1, [0]), ([1], 1, [0, 5])], 1),
-    "below the old threshold": ([([0, 1], 2, [0, 1]), ([0, 1], 1, [0])], 1),
-    "below the new threshold": ([([0, 1], 1, [0]), ([0, 1], 2, [1])], 1),
-    "below the old threshold of other keys": ([([0, 1, 2], 2, [0, 1]), ([2, 3, 4], 2, [2, 3])], 1),
-    "refused in the middle of the chain": (
-        [([0], 1, [0]), ([1], 1, [0, 1]), ([2], 1, [2]), ([2], 1, [2])],
-        2,
-    ),
-}
-
-
 @pytest.mark.parametrize(("versions", "reached"), ROTATIONS.values(), ids=ROTATIONS)
 def test_a_host_follows_the_chain_of_roots_as_far_as_it_is_signed(
     tmp_path: Path,
@@ -156,16 +129,7 @@ def test_a_host_follows_the_chain_of_roots_as_far_as_it_is_signed(
     versions: list[tuple[list[int], int, list[int]]],
     reached: int,
 ) -> None:
-    server.root.version = 0
-    server.files = {name: data for name, data in server.files.items() if "root" not in name}
-    for keys, threshold, signing in versions:
-        server.root.roles[Root.type].keyids.clear()
-        server.root.roles[Root.type].threshold = threshold
-        for key in keys:
-            server.root.add_key(KEYS[key].public_key, Root.type)
-        server.signers["root"] = [KEYS[key] for key in signing]
-        server.root.version += 1
-        server.resign("root")
+    publish_roots(server, versions)
     host = Host.trusting(tmp_path, server)
     if reached == len(versions):
         host.refresh(server)
@@ -174,19 +138,6 @@ def test_a_host_follows_the_chain_of_roots_as_far_as_it_is_signed(
             host.refresh(server)
         assert host.trusted("timestamp") is None
     assert host.trusted("root") == server.files[f"metadata/{reached}.root.json"]
-
-
-# Threshold 2 of keys 0, 1, 2 unless said otherwise: who signs, and whether that is enough.
-SIGNING: dict[str, tuple[list[int], int, list[int], bool]] = {
-    "one of one": ([0], 1, [0], True),
-    "with a stranger's signature beside it": ([0], 1, [5, 0], True),
-    "a stranger alone": ([0], 1, [5], False),
-    "two of three": ([0, 1, 2], 2, [0, 2], True),
-    "one of two needed": ([0, 1, 2], 2, [1], False),
-    "one and a stranger": ([0, 1, 2], 2, [1, 6], False),
-    "more than needed": ([0, 1, 2], 2, [0, 1, 2], True),
-    "nobody": ([0], 1, [], False),
-}
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
@@ -202,12 +153,7 @@ def test_a_role_needs_the_threshold_of_its_own_keys(
     signing: list[int],
     accepted: bool,
 ) -> None:
-    server.root.roles[role].keyids.clear()
-    server.root.roles[role].threshold = threshold
-    for key in keys:
-        server.root.add_key(KEYS[key].public_key, role)
-    server.signers[role] = [KEYS[key] for key in signing]
-    server.publish("root", "targets", "snapshot", "timestamp")
+    publish_signed(server, role, keys, threshold, signing)
     if accepted:
         host.refresh(server)
         assert host.trusted(role) == server.newest(role)

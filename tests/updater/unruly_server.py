@@ -85,7 +85,7 @@ class UnrulyServer:
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         self.asked.append(Asked(handler.path, dict(handler.headers)))
-        data = self.files.get(unquote(handler.path))
+        data = self.files.get(handler.path, self.files.get(unquote(handler.path)))
         if self.script:
             self.script.pop(0)(handler, data)
         elif data is None:

@@ -5,6 +5,7 @@ Three commands, their options before them; the exit code is 0 or 1 and nothing e
 
 import contextlib
 import hashlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -129,9 +130,10 @@ def _bring(fetcher: Fetcher, path: str, pin: Pin, place: Path) -> None:
     if place.is_file() and _pin_of(place) == pin:
         return
     incoming = place.parent / ".incoming"
-    files.promote(fetcher.blob_at(path, place.name, pin, incoming), place)
-    with contextlib.suppress(OSError):
-        incoming.rmdir()
+    try:
+        files.promote(fetcher.blob_at(path, place.name, pin, incoming), place)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
 
 
 def _pin_of(path: Path) -> Pin:
