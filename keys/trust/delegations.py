@@ -7,9 +7,9 @@ role twice and ends after a named number of roles.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from keys.errors import LimitError, TrustError
+from keys.errors import DigestError, LimitError, TrustError
 from keys.model.release import Pin
-from keys.trust.tuf_api import Root, TargetFile, Targets
+from keys.trust.tuf_api import LengthOrHashMismatchError, Root, TargetFile, Targets
 
 Load = Callable[[str, Root | Targets], Targets]
 
@@ -90,6 +90,20 @@ def _children(delegator: Targets, path: str) -> Iterator[tuple[str, bool]]:
     """List the roles trusted for a path, in order, and whether the search ends there."""
     if delegator.delegations is not None:
         yield from delegator.delegations.get_roles_for_target(path)
+
+
+def check(target: str, file: TargetFile, data: bytes) -> bytes:
+    """Return a target's bytes if they are the listed ones by every digest that is listed.
+
+    Raises:
+        DigestError: length or a digest differs, or a digest is of an unknown kind.
+
+    """
+    try:
+        file.verify_length_and_hashes(data)
+    except LengthOrHashMismatchError as exc:
+        raise DigestError(f"{target}: {exc}") from exc
+    return data
 
 
 def pin(target: str, file: TargetFile) -> Pin:

@@ -15,7 +15,7 @@ from keys.trust.copy import TrustedCopy
 from keys.trust.limits import MetadataLimits
 from keys.trust.offline import Offline
 from keys.trust.source import MetadataSource
-from keys.trust.tuf_api import Root, Snapshot, Targets, Timestamp
+from keys.trust.tuf_api import Root, Snapshot, TargetFile, Targets, Timestamp
 from keys.trust.workflow import Workflow
 
 
@@ -170,13 +170,17 @@ class Repository:
             StateError: neither ``refresh`` nor ``load`` was called.
 
         """
-        file = delegations.find(
+        file = self.find_listing(target, source)
+        return None if file is None else delegations.pin(target, file)
+
+    def find_listing(self, target: str, source: MetadataSource) -> TargetFile | None:
+        """As ``find``, with whatever digests the role lists: for repositories of others."""
+        return delegations.find(
             target,
             self._in_force.root,
             lambda role, delegator: self._load(role, delegator, source),
             max_delegations=self._limits.max_delegations,
         )
-        return None if file is None else delegations.pin(target, file)
 
     def targets_of(self, role: str, source: MetadataSource, *, via: str) -> Mapping[str, Pin]:
         """List the targets of a role, reached by the delegations for the path ``via``.

@@ -1,5 +1,6 @@
 """`sigupdate tuf`: the client protocol, group by group of the conformance suite."""
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -14,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from keys.console import exit_code
-from keys.trust.tuf_api import CryptoSigner, MetaFile
+from keys.trust.tuf_api import CryptoSigner, MetaFile, TargetFile
 from tests.tuf_cases import (
     GRAPHS,
     PLACES,
@@ -296,6 +297,28 @@ class TestDownload:
         assert client.download("b") == 1
         assert client.download("a") == 0
         assert client.downloaded() == [b"valid"]
+
+    @pytest.mark.parametrize(
+        ("kinds", "code"),
+        [(["sha256"], 0), (["sha512"], 0), (["sha512", "sha256"], 0), (["unknown"], 1)],
+        ids=str,
+    )
+    def test_other_digests_than_sha256_are_checked_when_they_are_all_there_is(
+        self, client: Client, kinds: list[str], code: int
+    ) -> None:
+        data = b"content"
+        digests = {
+            kind: hashlib.new("sha256" if kind == "unknown" else kind, data).hexdigest()
+            for kind in kinds
+        }
+        client.repository.targets().targets["a"] = TargetFile(len(data), digests, "a")
+        for digest in digests.values():
+            client.repository.files[f"targets/{digest}.a"] = data
+        client.repository.publish_all()
+        assert client.download("a") == code
+        assert client.downloaded() == ([] if code else [data])
+        assert client.download("a") == code
+        assert any("targets/" in path for path in client.asked) is bool(code)
 
     def test_without_consistent_snapshots_targets_have_plain_names(self, tmp_path: Path) -> None:
         repository = SignedRepository(consistent=False)

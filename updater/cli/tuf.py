@@ -16,9 +16,11 @@ from urllib.parse import quote
 import click
 
 from keys import console, files
-from keys.errors import Error, TrustError, UsageError
+from keys.errors import DigestError, Error, TrustError, UsageError
 from keys.model.release import Pin, blob_name
+from keys.trust import delegations
 from keys.trust.repository import Repository
+from keys.trust.tuf_api import TargetFile
 from updater.fetch import Fetcher, Metadata, quote_target
 
 MAX_FILE_NAME = 200
@@ -110,11 +112,11 @@ def download(place: Place) -> None:
     with _source(place) as source, Fetcher((place.target_base_url,)) as targets:
         repository.refresh(source, now=datetime.now(UTC))
         for name in place.target_names:
-            pin = repository.find(name, source)
-            if pin is None:
+            listed = repository.find_listing(name, source)
+            if listed is None:
                 raise TrustError(f"{name}: no trusted role lists it")
-            path = blob_name(name, pin.sha256) if repository.consistent_snapshot else name
-            _bring(targets, quote_target(path), pin, place.target_dir / file_name(name))
+            prefixed = repository.consistent_snapshot
+            _bring(targets, name, listed, place.target_dir / file_name(name), prefixed=prefixed)
 
 
 @contextlib.contextmanager
@@ -125,8 +127,22 @@ def _source(place: Place) -> Iterator[Metadata]:
         yield Metadata(fetcher, "")
 
 
-def _bring(fetcher: Fetcher, path: str, pin: Pin, place: Path) -> None:
+def _bring(fetcher: Fetcher, name: str, listed: TargetFile, place: Path, *, prefixed: bool) -> None:
     """Fetch a target unless its very bytes are in place already."""
+    digest = listed.hashes.get("sha256") or next(iter(listed.hashes.values()))
+    path = quote_target(blob_name(name, digest) if prefixed else name)
+    if "sha256" in listed.hashes:
+        _bring_blob(fetcher, path, delegations.pin(name, listed), place)
+        return
+    with contextlib.suppress(OSError, DigestError):
+        delegations.check(name, listed, place.read_bytes())
+        return
+    data = delegations.check(name, listed, fetcher.read_path(path, max_bytes=listed.length))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    files.write(place, data, mode=0o444)
+
+
+def _bring_blob(fetcher: Fetcher, path: str, pin: Pin, place: Path) -> None:
     if place.is_file() and _pin_of(place) == pin:
         return
     incoming = place.parent / ".incoming"
