@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 from keys import files
@@ -134,25 +135,19 @@ class VendorCopy:
         """Return every root from 1 on, so that no host is stranded with an old one."""
         newest = roles.parse(self._role("root"), Root, self._what("root")).signed.version
         history = self._metadata / "root_history"
-        known = {n: history / f"{n}.root.json" for n in range(1, newest + 1)}
-        first = min(n for n, path in known.items() if path.exists())
-        yield from self._ancestors(first, known[first].read_bytes(), source)
-        for number in range(first, newest + 1):
-            yield f"{number}.root.json", known[number].read_bytes()
-
-    def _ancestors(
-        self, first: int, trusted: bytes, source: MetadataSource
-    ) -> Iterator[tuple[str, bytes]]:
-        """Fetch the roots before the one we were given; each must vouch for the next."""
-        found: list[tuple[str, bytes]] = []
-        for number in range(1, first):
-            name = f"{number}.root.json"
-            found.append((name, self._ancestor(name, source)))
-        for (_, older), (name, newer) in zip(found, [*found[1:], ("", trusted)], strict=True):
+        known = {
+            name: path.read_bytes()
+            for name in (f"{number}.root.json" for number in range(1, newest + 1))
+            if (path := history / name).exists()
+        }
+        first = newest - len(known) + 1
+        before = [f"{number}.root.json" for number in range(1, first)]
+        ancestors = [(name, self._ancestor(name, source)) for name in before]
+        for (_, older), (name, newer) in pairwise([*ancestors, *known.items()][:first]):
             parsed = roles.parse(older, Root, self._what("root"))
-            root = roles.verify(parsed, parsed.signed, "root", self._what(name))
-            roles.next_root(newer, root, self._what(name or f"{first}.root.json"))
-        yield from found
+            roles.next_root(newer, parsed.signed, self._what(name))
+        yield from ancestors
+        yield from known.items()
 
     def _ancestor(self, name: str, source: MetadataSource) -> bytes:
         path = self._folder / "ancestors" / name

@@ -1,0 +1,280 @@
+"""One pull: may we? what is there? bring it into quarantine, verified; publish; remember.
+
+A pull touches its own upstream only. Whatever goes wrong is remembered with its cause, and the
+last good release goes on being served.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from keys import files
+from keys.errors import CredentialError, Error, LicenceError, LimitError, StateError
+from keys.model.standing import LicenceState
+from mirror.cascade import pass_through
+from mirror.edition import Order
+from mirror.policy import Policies
+from mirror.publish import Publishing
+from mirror.pulls import Failure, Pulled, PullState, Result, look
+from mirror.repository import StoredRepository
+from mirror.rollout import first_track
+from mirror.settings import UpstreamSettings
+from mirror.upstream.answers import BusyError
+from mirror.upstream.base import Advance, Candidate, Offer, Pull, Upstream, ignore_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the releases of every upstream go."""
+
+    publishing: Publishing
+    policies: Policies
+    canary: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """What was found at the vendor's and what became of it."""
+
+    offer: Offer
+    result: Result
+    ended: LicenceError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """Everything one upstream's pulls need.
+
+    ``licence`` tells where its licence stands, None for a free feed; ``credential_files`` are
+    looked at to see whether a rejected credential was changed.
+    """
+
+    settings: UpstreamSettings
+    upstream: Upstream
+    to: Destination
+    cascaded: StoredRepository
+    state: PullState
+    quarantine: Path
+    licence: Callable[[datetime], LicenceState | None]
+    credential_files: tuple[Path, ...] = ()
+
+    async def pull(
+        self, *, now: datetime, by: Order, by_hand: bool,
+        on_bytes: Callable[[int], None] = ignore_bytes,
+    ) -> Result:  # fmt: skip
+        """Pull once. Only ``by_hand`` goes on where pulls are stopped or not due yet.
+
+        Raises:
+            Error: as it is remembered; what was published before is untouched.
+
+        """
+        with self._alone():
+            before = self.state.read()
+            if held_back := self._held_back(before, now, by_hand=by_hand):
+                return held_back
+            try:
+                visit = await self._visit(before, now, by, on_bytes)
+                if visit.ended:
+                    raise visit.ended
+            except Error as exc:
+                self._remember_failure(before, exc, now)
+                raise
+            return self._remember(before, visit, now)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the only pull of this upstream on this machine."""
+        path = self.state.lock_path
+        with contextlib.ExitStack() as held:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                held.enter_context(files.lock(path, what=f"upstream {self.settings.name}"))
+            except OSError as exc:
+                raise StateError(f"{path}: {exc.strerror or exc}") from exc
+            yield
+
+    def _held_back(self, before: Pulled, now: datetime, *, by_hand: bool) -> Result | None:
+        """Say why there is no pull now, if there is none."""
+        name = self.settings.name
+        if before.stopped == self._credential_looks() and not by_hand:
+            message = before.failure.message if before.failure else ""
+            return Result(name, "stopped", detail=message)
+        if until := before.wait_until(now, by_hand=by_hand):
+            return Result(name, "not due", detail=f"next pull at {until:%Y-%m-%d %H:%M:%SZ}")
+        return None
+
+    def _credential_looks(self) -> str:
+        """Tell what the credential's files look like, never what is in them."""
+        return look(self.credential_files)
+
+    async def _visit(
+        self, before: Pulled, now: datetime, by: Order, on_bytes: Callable[[int], None]
+    ) -> _Visit:
+        licence = self.licence(now)
+        pull = Pull(now, licence is None or licence.may_pull, on_bytes)
+        ended = None if licence is None or licence.may_pull else _ended(self.settings, licence)
+        if ended and not self.upstream.passes_through:
+            raise ended
+        with self._quarantined():
+            offer, brought = await self._bring(before, pull)
+            if brought is None:
+                return _Visit(offer, self._nothing_new(offer, before), ended)
+            if isinstance(brought, Candidate):
+                return _Visit(offer, await self._publish(brought, pull, by))
+            ended = ended or _covered_only(self.settings, brought)
+            result = await self._pass_through(brought, pull, by)
+        if not ended:
+            await self.upstream.settle()
+        return _Visit(offer, result, ended)
+
+    @contextlib.contextmanager
+    def _quarantined(self) -> Iterator[None]:
+        """Provide the quarantine; parts of a download stay there when it may be tried again."""
+        if not self.upstream.passes_through:
+            files.remove_folder(self.quarantine)
+        self.quarantine.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        except Error as exc:
+            if not exc.retryable:
+                files.remove_folder(self.quarantine)
+            raise
+        files.remove_folder(self.quarantine)
+
+    async def _bring(self, before: Pulled, pull: Pull) -> tuple[Offer, Candidate | Advance | None]:
+        """Ask and fetch, within ``max_pull_seconds``; None when there is nothing to publish."""
+        seconds = self.settings.max_pull_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                offer = await self.upstream.check(now=pull.now)
+                if not offer.version or _is_unchanged(offer, before):
+                    return offer, None
+                return offer, await self.upstream.fetch(self.quarantine, pull)
+        except TimeoutError as exc:
+            raise LimitError(
+                f"upstream {self.settings.name}: not done after max_pull_seconds={seconds}"
+            ) from exc
+
+    def _nothing_new(self, offer: Offer, before: Pulled) -> Result:
+        if not offer.version:
+            return Result(self.settings.name, "waiting", detail=offer.status)
+        return Result(self.settings.name, "unchanged", release=before.release)
+
+    async def _publish(self, candidate: Candidate, pull: Pull, by: Order) -> Result:
+        channel = self.settings.channel
+        published = await self.to.publishing.release(
+            candidate,
+            channel=channel,
+            track=first_track(channel, self.to.canary),
+            engine=self.settings.engine,
+            by=by,
+            now=pull.now,
+        )
+        return Result(
+            self.settings.name,
+            "published" if published.changed else "unchanged",
+            release=published.release,
+            track=published.track,
+            sequence=published.sequence,
+            new_bytes=published.new_bytes,
+        )
+
+    async def _pass_through(self, advance: Advance, pull: Pull, by: Order) -> Result:
+        new_bytes = await pass_through(self.cascaded, advance)
+        changed = bool(advance.chosen) and await self.to.policies.choose(
+            self.cascaded.name, advance.chosen, track=self._track, by=by, now=pull.now
+        )
+        chosen = sorted(advance.chosen.items())
+        return Result(
+            self.settings.name,
+            "published" if changed else "unchanged",
+            release=", ".join(f"{channel} {pointer.sequence}" for channel, pointer in chosen),
+            track=self._track(chosen[0][0]) if chosen else "",
+            sequence=chosen[0][1].sequence if len(chosen) == 1 else 0,
+            new_bytes=new_bytes,
+        )
+
+    def _track(self, channel: str) -> str:
+        """Name the track of a cascaded channel, written ``NAME`` or ``REPOSITORY/NAME``."""
+        written = {channel, f"{self.cascaded.name}/{channel}"} & set(self.to.canary)
+        return first_track(channel, {channel} if written else ())
+
+    def _remember(self, before: Pulled, visit: _Visit, now: datetime) -> Result:
+        result = self._counted(visit.result)
+        settled = result.outcome in {"published", "unchanged"}
+        after = msgspec.structs.replace(
+            before,
+            version=visit.offer.version if settled else before.version,
+            release=result.release,
+            last_attempt=now,
+            last_success=now if settled else before.last_success,
+            last_change=now if result.outcome == "published" else before.last_change,
+            not_before=None,
+            next_pull=self._next_pull(now),
+            failure=None,
+            stopped=None,
+            requests=result.requests,
+            received_bytes=result.received_bytes,
+        )
+        if self.upstream.passes_through or after.differs(before):
+            self.state.write(after)
+        return result
+
+    def _remember_failure(self, before: Pulled, error: Error, now: datetime) -> None:
+        rejected = isinstance(error, CredentialError)
+        seconds = error.seconds if isinstance(error, BusyError) else 0.0
+        after = msgspec.structs.replace(
+            before,
+            last_attempt=now,
+            not_before=now + timedelta(seconds=seconds) if seconds else None,
+            next_pull=self._next_pull(now),
+            failure=Failure.of(error, at=now),
+            stopped=self._credential_looks() if rejected else None,
+            requests=self.upstream.transcript.requests,
+            received_bytes=self.upstream.transcript.received,
+        )
+        if self.upstream.passes_through or after.differs(before):
+            self.state.write(after)
+
+    def _next_pull(self, now: datetime) -> datetime | None:
+        """Tell when the schedule pulls again; a folder may be looked at any time."""
+        if not self.upstream.passes_through:
+            return None
+        return now + timedelta(seconds=self.settings.interval_seconds)
+
+    def _counted(self, result: Result) -> Result:
+        transcript = self.upstream.transcript
+        return msgspec.structs.replace(
+            result, requests=transcript.requests, received_bytes=transcript.received
+        )
+
+
+def _is_unchanged(offer: Offer, before: Pulled) -> bool:
+    if offer.unchanged is not None:
+        return offer.unchanged
+    return offer.version == before.version
+
+
+def _ended(settings: UpstreamSettings, licence: LicenceState) -> LicenceError:
+    return LicenceError(
+        f"upstream {settings.name}: licence {settings.licence}: {licence.state.value}, "
+        f"it ends on {licence.ends_on} ({licence.licence.tz})",
+        hint="renew or replace the licence; what it covered goes on being served",
+    )
+
+
+def _covered_only(settings: UpstreamSettings, advance: Advance) -> LicenceError | None:
+    """Say that the vendor's newest release is beyond the licence, if it is."""
+    if advance.ended is None:
+        return None
+    taken = ", ".join(f"{name} {pointer.sequence}" for name, pointer in advance.chosen.items())
+    return LicenceError(
+        f"upstream {settings.name}: {advance.ended}; the newest release it covers: "
+        f"{taken or 'none'}",
+        hint="renew or replace the licence; what it covered goes on being served",
+    )

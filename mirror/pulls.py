@@ -1,0 +1,129 @@
+"""What is remembered of each upstream between pulls, in ``state/upstreams/<name>.json``."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from keys import files
+from keys.errors import Error, StateError
+
+MAX_STATE_BYTES = 1 << 20
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a pull did not succeed."""
+
+    at: datetime
+    kind: str
+    message: str
+    hint: str
+    exit_code: int
+
+    @classmethod
+    def of(cls, error: Error, *, at: datetime) -> "Failure":
+        """Describe an error."""
+        return cls(at, type(error).__name__, str(error), error.hint, error.exit_code)
+
+
+class Pulled(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One upstream's memory.
+
+    ``stopped`` holds what the credential's files looked like when the vendor rejected it; pulls
+    stay stopped until they look different. ``not_before`` is when the vendor lets us come back;
+    ``next_pull`` is when the schedule pulls again.
+    """
+
+    version: str = ""
+    release: str = ""
+    last_attempt: datetime | None = None
+    last_success: datetime | None = None
+    last_change: datetime | None = None
+    not_before: datetime | None = None
+    next_pull: datetime | None = None
+    failure: Failure | None = None
+    stopped: str | None = None
+    requests: int = 0
+    received_bytes: int = 0
+
+    def wait_until(self, now: datetime, *, by_hand: bool) -> datetime | None:
+        """Tell until when a pull has to wait; by hand only the vendor's own wish counts."""
+        times = [self.not_before] if by_hand else [self.not_before, self.next_pull]
+        latest = max((at for at in times if at is not None), default=now)
+        return latest if latest > now else None
+
+    def differs(self, other: "Pulled") -> bool:
+        """Tell whether anything but times differs."""
+        return self.timeless() != other.timeless()
+
+    def timeless(self) -> "Pulled":
+        """Return this memory without the times of attempts."""
+        failure = self.failure and msgspec.structs.replace(self.failure, at=_NEVER)
+        return msgspec.structs.replace(self, last_attempt=None, last_success=None, failure=failure)
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a pull came to: ``published``, ``unchanged``, ``waiting``, ``not due``, ``stopped``."""
+
+    upstream: str
+    outcome: str
+    release: str = ""
+    track: str = ""
+    sequence: int = 0
+    detail: str = ""
+    new_bytes: int = 0
+    requests: int = 0
+    received_bytes: int = 0
+
+
+class PullState:
+    """The file of one upstream."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.path = folder / f"{name}.json"
+        self.lock_path = folder / f"{name}.lock"
+
+    def read(self) -> Pulled:
+        """Return what is remembered; a first pull remembers nothing.
+
+        Raises:
+            StateError: the file is unusable.
+
+        """
+        try:
+            with self.path.open("rb") as file:
+                return msgspec.json.decode(file.read(MAX_STATE_BYTES), type=Pulled)
+        except FileNotFoundError:
+            return Pulled()
+        except (OSError, msgspec.DecodeError) as exc:
+            raise StateError(
+                f"{self.path}: {exc}", hint="remove the file: the next pull writes it anew"
+            ) from exc
+
+    def write(self, pulled: Pulled) -> None:
+        """Remember.
+
+        Raises:
+            StateError: the disk refuses.
+
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            files.write(self.path, msgspec.json.encode(pulled))
+        except OSError as exc:
+            raise StateError(f"{self.path}: {exc.strerror or exc}") from exc
+
+
+def look(paths: Iterable[Path]) -> str:
+    """Tell what files look like from outside, never what is in them."""
+    return ";".join(_look(path) for path in paths)
+
+
+def _look(path: Path) -> str:
+    try:
+        found = path.stat()
+    except OSError:
+        return "-"
+    return f"{found.st_mtime_ns:x}.{found.st_ino:x}.{found.st_size:x}"
