@@ -17,7 +17,6 @@ from updater.setup import layout
 
 PACKAGING = Path(__file__).parents[1] / "packaging"
 UNITS = PACKAGING / "systemd"
-SCRIPTS = Path(sys.executable).parent
 
 
 def tool(name: str) -> str:
@@ -29,10 +28,13 @@ def tool(name: str) -> str:
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
     """Copy the units, with programs that are there: systemd refuses one that is not."""
+    for name in ("sigupdate", "sigmirror"):
+        (tmp_path / name).touch(mode=0o755)
+    (tmp_path / "units").mkdir()
     for unit in UNITS.iterdir():
-        text = unit.read_text().replace("ExecStart=", f"ExecStart={SCRIPTS}/")
-        (tmp_path / unit.name).write_text(text)
-    return tmp_path
+        text = unit.read_text().replace("ExecStart=", f"ExecStart={tmp_path}/")
+        (tmp_path / "units" / unit.name).write_text(text)
+    return tmp_path / "units"
 
 
 def test_systemd_has_nothing_to_say_about_the_units(units: Path) -> None:
