@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
+from keys.errors import Error
+
 _log = logging.getLogger(__name__)
 
 
@@ -27,13 +29,17 @@ class Rhythm:
 
 
 class Daemon:
-    """Calls ``once`` until stopped. ``once`` reads the settings itself and tells the rhythm."""
+    """Calls ``once`` until stopped; both callables read the settings anew each time.
 
-    def __init__(self, once: Callable[[], Rhythm]) -> None:
+    The first ``rhythm`` may raise: a daemon does not start on settings it cannot read.
+    """
+
+    def __init__(self, once: Callable[[], None], rhythm: Callable[[], Rhythm]) -> None:
         self._once = once
+        self._read_rhythm = rhythm
+        self._rhythm = rhythm()
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._rhythm = Rhythm(interval_seconds=60, jitter_seconds=0)
 
     def watch_signals(self) -> None:
         """Take SIGTERM, SIGINT and SIGHUP; call it from the main thread."""
@@ -56,7 +62,10 @@ class Daemon:
 
     def _run(self) -> None:
         try:
-            self._rhythm = self._once()
+            self._rhythm = self._read_rhythm()
+            self._once()
+        except Error as exc:
+            _log.error("%s", exc)
         except Exception:  # noqa: BLE001 - one run must not end the loop; logged in full
             _log.exception("this run failed; the next one comes in its time")
 

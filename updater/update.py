@@ -5,7 +5,7 @@ A run that finds nothing new makes two requests, loads no TUF library, and still
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,9 @@ import msgspec
 from keys.errors import Error, FetchError, StateError
 from keys.model.release import Instant
 from keys.trust import freshness
-from keys.trust.source import Once
+from keys.trust.source import MetadataSource, Once
 from updater import report, state
-from updater.fetch import Fetcher
+from updater.ask import Asker
 from updater.library import Library
 from updater.place import HostPlace
 from updater.report import EngineReport, RunReport, Trouble
@@ -25,6 +25,7 @@ from updater.turn import Turn
 
 if TYPE_CHECKING:  # loads the TUF library, which a run that finds nothing new does without
     from updater.catalogue import Catalogue
+    from updater.fetch import Fetcher
 
 
 class Update:
@@ -34,19 +35,21 @@ class Update:
         self,
         settings: Settings,
         turns: Sequence[Turn],
-        mirrors: Fetcher,
+        open_mirrors: Callable[[], "Fetcher"],
         *,
         now: datetime,
         whole: bool = True,
     ) -> None:
         self._settings = settings
         self._turns = turns
-        self._mirrors = mirrors
+        self._open_mirrors = open_mirrors
+        self._opened: Fetcher | None = None
+        self._asker = Asker(settings)
         self._now = now
         self._whole = whole
         self._host = HostPlace.of(settings)
         self._sources = {
-            repository.name: Once(mirrors.metadata(repository.name))
+            repository.name: Once(self._source(repository.name))
             for repository in settings.repository
         }
         self._started = time.monotonic()
@@ -59,16 +62,33 @@ class Update:
             StateError: the state folder cannot be written.
 
         """
-        with self._host.lock():
-            errors = self._ask()
-            catalogue = None if errors is None else self._catalogue(errors)
-            engines = [turn.take(catalogue) for turn in self._turns]
-            if catalogue:
-                self._settle(catalogue)
-                self._collect()
-            return self._report(engines, catalogue.errors if catalogue else {})
+        try:
+            with self._host.lock():
+                return self._run()
+        finally:
+            self._asker.close()
+            if self._opened:
+                self._opened.close()
 
     # -- steps --------------------------------------------------------------------------------
+
+    def _run(self) -> RunReport:
+        errors = self._ask()
+        catalogue = None if errors is None else self._catalogue(errors)
+        engines = [turn.take(catalogue) for turn in self._turns]
+        if catalogue:
+            self._settle(catalogue)
+            self._collect()
+        return self._report(engines, catalogue.errors if catalogue else {})
+
+    def _mirrors(self) -> "Fetcher":
+        """Open the mirrors when they are needed first."""
+        if self._opened is None:
+            self._opened = self._open_mirrors()
+        return self._opened
+
+    def _source(self, repository: str) -> MetadataSource:
+        return self._asker.source(repository, lambda: self._mirrors().metadata(repository))
 
     def _ask(self) -> dict[str, Error] | None:
         """Ask whether anything is new: None for nothing, else which repository did not answer."""
@@ -91,7 +111,7 @@ class Update:
         from updater.catalogue import Catalogue  # noqa: PLC0415 - start-up time, see above
 
         catalogue = Catalogue(
-            self._settings, self._host, self._mirrors, self._sources, now=self._now
+            self._settings, self._host, self._mirrors(), self._sources, now=self._now
         )
         for name in self._sources:
             if name in errors:
@@ -124,6 +144,7 @@ class Update:
         told = {trouble.message for trouble in troubles}
         engines = [_without(engine, told) for engine in engines]
         codes = [t.exit_code for t in (*troubles, *(t for e in engines for t in e.troubles))]
+        traffic = self._opened.traffic if self._opened else None
         finished = RunReport(
             at=self._now,
             exit_code=report.worst(codes),
@@ -131,8 +152,8 @@ class Update:
             troubles=troubles,
             refreshed=self._refreshed(errors),
             duration_seconds=round(time.monotonic() - self._started, 3),
-            requests=self._mirrors.traffic.requests,
-            bytes_received=self._mirrors.traffic.bytes_received,
+            requests=self._asker.requests + (traffic.requests if traffic else 0),
+            bytes_received=self._asker.bytes_received + (traffic.bytes_received if traffic else 0),
         )
         state.write(self._host.last_run, finished)
         return finished

@@ -12,7 +12,7 @@ import msgspec
 from tests.tuf_repository import ChannelRepository
 from tests.updater.recording_engine import RecordingEngine
 from updater.channels import channel_names
-from updater.fetch import Fetcher, Way
+from updater.fetch import Fetcher
 from updater.place import HostPlace, Place
 from updater.report import RunReport
 from updater.settings import EngineSettings, Limits, RepositorySettings, Settings
@@ -101,8 +101,7 @@ class ScannerHost:
     def run(self, *, at: datetime | None = None, ask_engine: bool = True) -> RunReport:
         at = at or datetime.now(UTC)
         turns = [self._turn(name, at, ask_engine) for name in self.engine_settings]
-        with Fetcher(self.settings.mirrors, Way(limits=self.limits)) as fetcher:
-            return Update(self.settings, turns, fetcher, now=at).run()
+        return Update(self.settings, turns, lambda: Fetcher.of(self.settings), now=at).run()
 
     def sequences(self, name: str = "scanner") -> Mapping[str, int]:
         place = self.place(name)

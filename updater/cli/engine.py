@@ -7,15 +7,8 @@ import click
 import msgspec
 
 from keys.errors import UsageError
-from updater.cli.host import (
-    Host,
-    complain,
-    config_option,
-    engine_option,
-    json_option,
-    now,
-    say,
-)
+from updater.cli.host import Host, complain, now, say
+from updater.cli.options import config_option, engine_option, json_option
 from updater.quarantine import Entry
 from updater.report import EngineReport, worst
 

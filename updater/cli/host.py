@@ -3,51 +3,26 @@
 import os
 import pwd
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
-
-import click
+from typing import TYPE_CHECKING
 
 from keys import settings as toml
 from keys.errors import UsageError
 from updater.channels import channel_names, check_names
 from updater.engines import kinds
-from updater.fetch import Fetcher
-from updater.fetch.blob import Progress, silent
 from updater.place import HostPlace, Place
 from updater.settings import EngineSettings, Settings
 from updater.turn import Turn
 from updater.update import Update
 
+if TYPE_CHECKING:  # loaded only when something has to be fetched
+    from updater.fetch import Fetcher, Progress
+
 DEFAULT_CONFIG = "/etc/sigmirror/sigupdate.toml"
-
-F = TypeVar("F", bound=Callable[..., object])
-
-
-def config_option(command: F) -> F:
-    """Add ``--config`` to a command."""
-    return click.option(
-        "--config",
-        default=DEFAULT_CONFIG,
-        envvar="SIGUPDATE_CONFIG",
-        show_default=True,
-        show_envvar=True,
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="The settings of this host.",
-    )(command)
-
-
-def json_option(command: F) -> F:
-    """Add ``--json`` to a command."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
-
-
-def engine_option(command: F) -> F:
-    """Add ``--engine`` to a command."""
-    return click.option("--engine", default="", help="Only this engine of the settings.")(command)
+CONFIG_VARIABLE = "SIGUPDATE_CONFIG"
 
 
 def now() -> datetime:
@@ -108,7 +83,7 @@ class Host:
         at: datetime,
         only: str = "",
         ask_engine: bool = True,
-        progress: Progress = silent,
+        progress: "Progress | None" = None,
     ) -> Update:
         """Make one run.
 
@@ -117,8 +92,14 @@ class Host:
 
         """
         turns = self.turns(at=at, only=only, ask_engine=ask_engine)
-        mirrors = Fetcher.of(self.settings, progress=progress)
-        return Update(self.settings, turns, mirrors, now=at, whole=not only)
+        return Update(self.settings, turns, lambda: self._open(progress), now=at, whole=not only)
+
+    def _open(self, progress: "Progress | None") -> "Fetcher":
+        from updater.fetch import Fetcher  # noqa: PLC0415 - start-up time, see updater.ask
+
+        if progress is None:
+            return Fetcher.of(self.settings)
+        return Fetcher.of(self.settings, progress=progress)
 
     def _turn(self, engine: EngineSettings, at: datetime, ask_engine: bool) -> Turn:
         place = Place.of(self.place, engine)

@@ -11,7 +11,8 @@ from keys.errors import TrustError, UsageError
 from keys.trust.limits import MetadataLimits
 from keys.trust.repository import Repository
 from updater.channels import check_names
-from updater.cli.host import become, config_option, say
+from updater.cli.host import become, say
+from updater.cli.options import config_option
 from updater.fetch import Fetcher
 from updater.install import on_disk
 from updater.place import HostPlace

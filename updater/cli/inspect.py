@@ -10,7 +10,8 @@ import click
 import msgspec
 
 from keys.errors import Error, UsageError
-from updater.cli.host import Host, config_option, engine_option, json_option, now, say
+from updater.cli.host import Host, now, say
+from updater.cli.options import config_option, engine_option, json_option
 from updater.history import Entry
 from updater.place import Place
 from updater.report import judge, worst

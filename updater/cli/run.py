@@ -4,24 +4,17 @@ import random
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from keys.errors import Error
-from updater.cli.host import (
-    Host,
-    complain,
-    config_option,
-    engine_option,
-    json_option,
-    now,
-    say,
-)
-from updater.daemon import Daemon, Rhythm
-from updater.fetch.blob import Progress, silent
+from updater.cli.host import Host, complain, now, say
+from updater.cli.options import config_option, engine_option, json_option
 from updater.report import RunReport
+
+if TYPE_CHECKING:  # loaded only when something has to be fetched
+    from updater.fetch import Progress
 
 
 @click.command(epilog="Example: sigupdate run --engine clamd --json")
@@ -40,7 +33,7 @@ def run(*, config: Path, engine: str, as_json: bool, install_only: bool, jitter:
     host = Host.load(config)
     if jitter:
         time.sleep(random.uniform(0, host.settings.jitter_seconds))  # noqa: S311 - spreads load
-    progress = silent if as_json or not sys.stderr.isatty() else _bar()
+    progress = None if as_json or not sys.stderr.isatty() else _bar()
     update = host.update(at=now(), only=engine, ask_engine=not install_only, progress=progress)
     return _tell(update.run(), as_json=as_json)
 
@@ -49,26 +42,25 @@ def run(*, config: Path, engine: str, as_json: bool, install_only: bool, jitter:
 @config_option
 def daemon(*, config: Path) -> None:
     """Run every interval_seconds until SIGTERM; SIGHUP reads the settings again and runs now."""
+    from updater.daemon import Daemon, Rhythm  # noqa: PLC0415 - `run` has no use for it
 
-    def once() -> Rhythm:
-        host = Host.load(config)
-        settings = host.settings
-        rhythm = Rhythm(settings.interval_seconds, settings.jitter_seconds)
-        try:
-            _tell(host.update(at=now()).run(), as_json=False)
-        except Error as exc:
-            complain(str(exc), exc.hint)
+    def rhythm() -> Rhythm:
+        settings = Host.load(config).settings
+        return Rhythm(settings.interval_seconds, settings.jitter_seconds)
+
+    def once() -> None:
+        _tell(Host.load(config).update(at=now()).run(), as_json=False)
         sys.stdout.flush()
-        return rhythm
 
-    looping = Daemon(once)
+    looping = Daemon(once, rhythm)
     looping.watch_signals()
     looping.loop()
 
 
 def _tell(report: RunReport, *, as_json: bool) -> int:
+    """Print how a run ended, one line for each engine; return its exit code."""
     if as_json:
-        told: dict[str, Any] = {"changed": report.changed, **msgspec.to_builtins(report)}
+        told = {"changed": report.changed, **msgspec.to_builtins(report)}
         say(msgspec.json.encode(told).decode())
         return report.exit_code
     for engine in report.engines:
@@ -78,7 +70,7 @@ def _tell(report: RunReport, *, as_json: bool) -> int:
     return report.exit_code
 
 
-def _bar() -> Progress:
+def _bar() -> "Progress":
     """Make a progress bar that appears with the first download."""
     from rich.progress import Progress as Bars  # noqa: PLC0415 - start-up time: only on a terminal
 
