@@ -1,7 +1,7 @@
 """A repository this host believes in: refreshed from a source, or read from disk alone."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -269,9 +269,16 @@ class Repository:
         )
         return min(top_level.values())
 
-    def _locked(self) -> AbstractContextManager[None]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return files.lock(self._folder / ".lock", what=f"repository {self.name}")
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with contextlib.ExitStack() as held:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                lock = files.lock(self._folder / ".lock", what=f"repository {self.name}")
+                held.enter_context(lock)
+            except OSError as exc:
+                raise StateError(f"{self._folder}: {exc.strerror or exc}") from exc
+            yield
 
 
 def _expired(expiries: Mapping[str, datetime], reference: Reference) -> tuple[str, ...]:

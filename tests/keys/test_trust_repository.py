@@ -576,6 +576,12 @@ def test_a_disk_that_refuses_leaves_the_copy_as_it_was(
     assert host.everything() == before
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, server: SignedRepository) -> None:
+    (tmp_path / "metadata").write_bytes(b"a file where a folder should be")
+    with pytest.raises(StateError, match="metadata: "):
+        Host(tmp_path).repository().bootstrap(server.first_root)
+
+
 def test_every_refusal_says_what_stays_in_force() -> None:
     assert all(kind.default_hint for kind in (TrustError, SignatureError, ExpiredError))
     assert issubclass(RollbackError, Error)

@@ -518,6 +518,10 @@ class TestCredentials:
             Fetcher([mirror], Way(credential=CREDENTIAL))
         assert "pw" not in str(caught.value)
 
+    def test_no_mirror_at_all_is_refused(self) -> None:
+        with pytest.raises(SettingsError, match="none is named"):
+            Fetcher([])
+
     @pytest.mark.parametrize("mirror", ["http://localhost:1", "http://127.8.8.8", "http://[::1]:1"])
     def test_loopback_may_be_plain(self, mirror: str) -> None:
         Fetcher([mirror], Way(credential=CREDENTIAL)).close()

@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from keys.errors import DigestError, Error, FetchError, MissingError, RefusedError
+from keys.errors import (
+    DigestError,
+    Error,
+    FetchError,
+    MissingError,
+    RefusedError,
+    SettingsError,
+)
 from updater.fetch import answers
 from updater.fetch.answers import BusyError
 from updater.fetch.connection import Connections, Way, check_mirror
@@ -50,6 +57,8 @@ class Mirrors:
     """An ordered list of base addresses, asked as one."""
 
     def __init__(self, addresses: Sequence[str], way: Way, pace: Pace, traffic: Traffic) -> None:
+        if not addresses:
+            raise SettingsError("mirrors: none is named", hint='mirrors = ["https://…"]')
         self._addresses = [check_mirror(address, way) for address in addresses]
         self._failed: set[str] = set()
         self._connections = Connections(way, traffic)
