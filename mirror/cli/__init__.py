@@ -1,9 +1,34 @@
-"""The command `sigmirror`."""
+"""The command `sigmirror`: a table of commands, each imported when it is called."""
+
+from typing import NoReturn
 
 import click
 
+from keys import console
+from keys.console import LazyGroup
 
-@click.group()
+COMMANDS = {
+    "check-config": "mirror.cli.serve:check_config",
+    "customer": "mirror.cli.access:customer",
+    "host": "mirror.cli.access:host",
+    "init": "mirror.cli.serve:init",
+    "licence": "mirror.cli.access:licence",
+    "point": "mirror.cli.publish:point",
+    "probe": "mirror.cli.pull:probe",
+    "publish": "mirror.cli.publish:publish",
+    "pull": "mirror.cli.pull:pull",
+    "run": "mirror.cli.serve:run",
+    "serve": "mirror.cli.serve:serve",
+    "status": "mirror.cli.status:status",
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
 @click.version_option(package_name="sigmirror")
-def main() -> None:
-    """Run one of the commands below; each has its own --help."""
+def sigmirror() -> None:
+    """Pull definitions from vendors, prove them, sign them, serve them."""
+
+
+def main() -> NoReturn:
+    """Run one command; the process ends with its documented exit code."""
+    console.run(sigmirror, program="sigmirror")

@@ -1,0 +1,51 @@
+"""What the commands share: the settings file, output as JSON, the mirror they work on."""
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from keys import settings as loader
+from mirror.edition import Order
+from mirror.licences import standing
+from mirror.settings import Settings
+from mirror.site import MirrorSite
+
+CONFIG_VARIABLE = "SIGMIRROR_CONFIG"
+DEFAULT_CONFIG = "/etc/sigmirror/sigmirror.toml"
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIG,
+    envvar=CONFIG_VARIABLE,
+    show_default=True,
+    show_envvar=True,
+    help="The settings file.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def open_site(config: Path) -> MirrorSite:
+    """Open the mirror a settings file describes.
+
+    Raises:
+        SettingsError: as ``keys.settings.load``.
+
+    """
+    return MirrorSite(loader.load(config, Settings), standing)
+
+
+def now() -> datetime:
+    """Read the clock: once for each command."""
+    return datetime.now(UTC)
+
+
+def order(command: str, why: str = "") -> Order:
+    """Say who gives an order by a command."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown user"
+    return Order(f"{user} ({command})", why)

@@ -1,0 +1,84 @@
+"""`sigmirror publish` and `sigmirror point`: releases and tracks by an operator's own hand."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import click
+import msgspec
+
+from mirror.cli.options import config_option, json_option, now, open_site, order
+from mirror.cli.progress import progress
+from mirror.publish import Published
+from mirror.rollout import STABLE
+from mirror.settings import UpstreamSettings
+from mirror.site import MirrorSite
+from mirror.upstream.base import Pull
+from mirror.upstream.drop import DropUpstream
+
+why_option = click.option("--why", default="", help="The reason, for the publish log.")
+
+
+@click.command(epilog="Example: sigmirror publish inhouse /srv/rules --track canary")
+@config_option
+@json_option
+@click.option("--track", default=STABLE, show_default=True, help="The track to point at it.")
+@click.option("--engine", default="", help="What the files are for, noted in the manifest.")
+@why_option
+@click.argument("channel")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+def publish(
+    *, config: Path, as_json: bool, track: str, engine: str, why: str, channel: str, folder: Path
+) -> None:
+    """Publish the files of FOLDER as the next release of CHANNEL.
+
+    Files equal to the latest release's publish nothing; the track is pointed at that release.
+    """
+    site = open_site(config)
+    with progress(channel, wanted=not as_json) as on_bytes:
+        published = asyncio.run(
+            _publish(site, channel, folder, track, engine, Pull(now(), on_bytes=on_bytes), why)
+        )
+    _tell(published, as_json=as_json)
+
+
+async def _publish(
+    site: MirrorSite, channel: str, folder: Path, track: str, engine: str, pull: Pull, why: str
+) -> Published:
+    settings = UpstreamSettings(name=channel, kind="drop", folder=str(folder), quiet_seconds=0.0)
+    quarantine = site.folder / "quarantine"
+    quarantine.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="publish-", dir=quarantine) as brought:
+        candidate = await DropUpstream(settings).fetch(Path(brought), pull)
+        return await site.publishing.release(
+            candidate, channel=channel, track=track, engine=engine,
+            by=order(f"sigmirror publish {channel}", why), now=pull.now, move_track=True,
+        )  # fmt: skip
+
+
+@click.command(epilog="Example: sigmirror point inhouse stable 41 --why 'false positives in 42'")
+@config_option
+@json_option
+@why_option
+@click.argument("channel")
+@click.argument("track")
+@click.argument("sequence", type=int)
+def point(
+    *, config: Path, as_json: bool, why: str, channel: str, track: str, sequence: int
+) -> None:
+    """Point TRACK of CHANNEL at the release SEQUENCE: promote it, or roll back to it."""
+    site = open_site(config)
+    by = order(f"sigmirror point {channel}", why)
+    moving = site.publishing.point(channel, track, sequence, by=by, now=now())
+    _tell(asyncio.run(moving), as_json=as_json)
+
+
+def _tell(published: Published, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(published).decode())
+        return
+    state = "published" if published.changed else "unchanged"
+    click.echo(
+        f"{published.channel}: {state}; {published.track} is release {published.sequence} "
+        f"({published.release}), {published.new_bytes} new bytes"
+    )

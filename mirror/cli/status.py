@@ -1,0 +1,74 @@
+"""`sigmirror status`."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.status import (
+    Channel,
+    LicenceStatus,
+    RepositoryStatus,
+    Status,
+    UpstreamStatus,
+    read_status,
+)
+
+
+@click.command(epilog="Example: sigmirror status --json")
+@config_option
+@json_option
+def status(*, config: Path, as_json: bool) -> None:
+    """Show repositories, upstreams, licences and open problems."""
+    found = asyncio.run(read_status(open_site(config), now=now()))
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        for line in _lines(found):
+            click.echo(line)
+
+
+def _lines(found: Status) -> Iterator[str]:
+    for repository in found.repositories:
+        yield from _repository(repository)
+    for upstream in found.upstreams:
+        yield _upstream(upstream)
+    for licence in found.licences:
+        yield _licence(licence)
+    for problem in found.problems:
+        yield f"problem: {problem}"
+    if not found.problems:
+        yield "no open problems"
+
+
+def _repository(repository: RepositoryStatus) -> Iterator[str]:
+    yield f"repository {repository.name}"
+    for role in repository.roles:
+        yield f"  role {role.name} version {role.version}: {role.days_left:.1f} days left"
+    for channel in repository.channels:
+        yield from _channel(channel)
+
+
+def _channel(channel: Channel) -> Iterator[str]:
+    tracks = ", ".join(f"{track} -> {number}" for track, number in channel.tracks.items())
+    yield f"  channel {channel.name}: {tracks or 'no track'}"
+    for release in channel.releases:
+        yield (
+            f"    release {release.sequence}: {release.release}, "
+            f"published {release.published:%Y-%m-%d %H:%M:%SZ}, {release.assurance}"
+        )
+
+
+def _upstream(upstream: UpstreamStatus) -> str:
+    last = f"{upstream.last_success:%Y-%m-%d %H:%M:%SZ}" if upstream.last_success else "never"
+    return f"upstream {upstream.name} ({upstream.kind}): {upstream.state}, last success {last}"
+
+
+def _licence(licence: LicenceStatus) -> str:
+    return (
+        f"licence {licence.name}: {licence.state}, {licence.organisation}, "
+        f"until {licence.ends_on} ({licence.tz}), {licence.days_left} days left"
+    )

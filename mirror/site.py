@@ -1,0 +1,211 @@
+"""One mirror as its settings describe it: its store, its signer, its upstreams' pulls.
+
+Everything is opened anew for each use, so files that changed on disk count at once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from keys.credentials import Credential, passphrase, read_secret
+from keys.errors import LicenceError, SettingsError
+from keys.model.release import LICENCE_STATUS_TARGET, LicenceEnd, LicenceStatus, encode
+from keys.model.standing import LicenceState
+from keys.signing.delegations import CHANNELS
+from keys.signing.keyring import open_ring
+from keys.signing.layout import SITE
+from keys.signing.publisher import Publisher
+from keys.signing.state import SNAPSHOT, TIMESTAMP
+from mirror.edition import Editions, Order
+from mirror.ingest import Destination, Ingest
+from mirror.journal import Journal
+from mirror.policy import Policies
+from mirror.publish import Publishing
+from mirror.pulls import PullState
+from mirror.repository import StoredRepository
+from mirror.rollout import Entitlement
+from mirror.settings import LicenceSettings, Settings, UpstreamSettings
+from mirror.storage import Store, open_store
+from mirror.upstream.base import Upstream
+from mirror.upstream.client import Access
+from mirror.upstream.drop import DropUpstream
+from mirror.upstream.tuf import TufUpstream
+from mirror.upstream.vendor_copy import VendorCopy
+
+PASSPHRASE_VARIABLE = "SIGMIRROR_PASSPHRASE"  # noqa: S105 - the name of a variable
+
+Standing = Callable[[LicenceSettings, datetime], LicenceState]
+"""Tell where a licence stands; LicenceError when its file is no licence."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorSite:
+    """The collaborators of one mirror.
+
+    ``standing`` reads this site's own licences; ``entitlements`` tells what its customers'
+    licences still cover, so that those releases are kept.
+    """
+
+    settings: Settings
+    standing: Standing
+    entitlements: Callable[[], Iterable[Entitlement]] = tuple
+
+    @property
+    def folder(self) -> Path:
+        """The mirror's folder."""
+        return self.settings.folder
+
+    @property
+    def store(self) -> Store:
+        """Where repositories lie."""
+        return open_store(self.settings.store.url)
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """The names of the repositories this mirror serves."""
+        passed = (upstream.name for upstream in self.settings.upstream if upstream.kind == "tuf")
+        return (SITE, *passed)
+
+    def repository(self, name: str = SITE) -> StoredRepository:
+        """Open one of them."""
+        return StoredRepository(self.store, name)
+
+    @property
+    def editions(self) -> Editions:
+        """The site repository's next editions."""
+        journal = Journal(self.folder / "state" / "publish.jsonl")
+        return Editions(self.repository(), self._publisher, journal)
+
+    @property
+    def publishing(self) -> Publishing:
+        """What publishes releases."""
+        return Publishing(
+            self.editions,
+            keep_releases=self.settings.keep_releases,
+            entitlements=self.entitlements,
+        )
+
+    @property
+    def policies(self) -> Policies:
+        """What publishes the site's choices."""
+        return Policies(self.editions)
+
+    def _publisher(self, metadata: Mapping[str, bytes]) -> Publisher:
+        signing, expiry = self.settings.signing, self.settings.expiry
+        keys = Path(signing.keys) if signing.keys else self.folder / "keys"
+        file = Path(signing.passphrase_file) if signing.passphrase_file else None
+        return Publisher(
+            metadata,
+            open_ring(keys / "online", passphrase(file, PASSPHRASE_VARIABLE)),
+            {
+                CHANNELS: timedelta(seconds=expiry.channels_seconds),
+                SNAPSHOT: timedelta(seconds=expiry.snapshot_seconds),
+                TIMESTAMP: timedelta(seconds=expiry.timestamp_seconds),
+            },
+        )
+
+    def pull_state(self, name: str) -> PullState:
+        """Open what is remembered of an upstream."""
+        return PullState(self.folder / "state" / "upstreams", name)
+
+    def upstream_settings(self, name: str) -> UpstreamSettings:
+        """Return the settings of an upstream.
+
+        Raises:
+            SettingsError: none has this name.
+
+        """
+        for upstream in self.settings.upstream:
+            if upstream.name == name:
+                return upstream
+        known = ", ".join(upstream.name for upstream in self.settings.upstream) or "none"
+        raise SettingsError(f"upstream {name!r}: not in the settings", hint=f"configured: {known}")
+
+    def ingest(self, name: str) -> Ingest:
+        """Open one upstream for one pull.
+
+        Raises:
+            SettingsError, UsageError: its settings or its password file cannot be followed.
+
+        """
+        settings = self.upstream_settings(name)
+        licence = self._licence(settings)
+        return Ingest(
+            settings=settings,
+            upstream=self._upstream(settings, licence),
+            to=Destination(self.publishing, self.policies, self.settings.canary),
+            cascaded=self.repository(name),
+            state=self.pull_state(name),
+            quarantine=self.folder / "quarantine" / name,
+            licence=lambda now: self.standing(licence, now) if licence else None,
+            credential_files=_credential_files(licence),
+        )
+
+    def _licence(self, upstream: UpstreamSettings) -> LicenceSettings | None:
+        if not upstream.licence:
+            return None
+        for licence in self.settings.licence:
+            if licence.name == upstream.licence:
+                return licence
+        raise SettingsError(
+            f"upstream {upstream.name}: licence: {upstream.licence!r} is not in the settings"
+        )
+
+    def _upstream(self, settings: UpstreamSettings, licence: LicenceSettings | None) -> Upstream:
+        if settings.kind == "drop":
+            return DropUpstream(settings)
+        access = Access(
+            settings.url,
+            _credential(licence),
+            settings.ca_file,
+            settings.min_rate_bytes_per_second,
+        )
+        folder = self.folder / "state" / "upstreams" / settings.name
+        copy = VendorCopy(settings.name, Path(settings.root), folder)
+        return TufUpstream(settings, access, copy, self.repository(settings.name))
+
+    async def renew(self, *, by: Order, now: datetime) -> tuple[str, ...]:
+        """Sign anew what is due, and say where this site's licences stand; return the roles.
+
+        Raises:
+            Error: as of ``Editions.renew``.
+
+        """
+        if self.settings.serve.access != "open":
+            status = encode(self._licence_status(now))
+            await self.policies.put({LICENCE_STATUS_TARGET: status}, by=by, now=now)
+        return await self.editions.renew(by, now=now)
+
+    def _licence_status(self, now: datetime) -> LicenceStatus:
+        """Tell hosts the dates of the licences that can be read, in the settings' order."""
+        found = self.standings(now).items()
+        return LicenceStatus(
+            tuple(
+                LicenceEnd(name, state.ends_on.isoformat(), state.licence.tz, state.licence.feeds)
+                for name, state in found
+                if isinstance(state, LicenceState)
+            )
+        )
+
+    def standings(self, now: datetime) -> dict[str, LicenceState | LicenceError]:
+        """Tell where each of this site's licences stands."""
+        found: dict[str, LicenceState | LicenceError] = {}
+        for licence in self.settings.licence:
+            try:
+                found[licence.name] = self.standing(licence, now)
+            except LicenceError as exc:
+                found[licence.name] = exc
+        return found
+
+
+def _credential(licence: LicenceSettings | None) -> Credential | None:
+    if licence is None or not licence.username:
+        return None
+    return Credential(licence.username, read_secret(Path(licence.password_file)))
+
+
+def _credential_files(licence: LicenceSettings | None) -> tuple[Path, ...]:
+    if licence is None:
+        return ()
+    return tuple(Path(name) for name in (licence.file, licence.password_file) if name)

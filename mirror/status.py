@@ -1,0 +1,192 @@
+"""What an operator wants to know of a mirror: repositories, upstreams, licences, open problems."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import msgspec
+
+from keys.errors import Error, LicenceError
+from keys.model.standing import LicenceState
+from keys.signing.publisher import Publisher
+from mirror.catalogue import Catalogue, read_catalogue
+from mirror.pulls import Failure
+from mirror.site import MirrorSite
+
+OFFLINE_ROLES = ("root", "targets")
+OFFLINE_WARNING = timedelta(days=30)
+
+
+class Role(msgspec.Struct, frozen=True):
+    """One signed role."""
+
+    name: str
+    version: int
+    expires: datetime
+    days_left: float
+
+
+class Release(msgspec.Struct, frozen=True):
+    """One release that is kept."""
+
+    sequence: int
+    release: str
+    published: datetime
+    assurance: str
+    manifest_sha256: str
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """One channel: where its tracks point, and its releases, newest first."""
+
+    name: str
+    tracks: dict[str, int]
+    releases: list[Release]
+
+
+class RepositoryStatus(msgspec.Struct, frozen=True):
+    """One repository, or why it cannot be read."""
+
+    name: str
+    roles: list[Role] = []
+    channels: list[Channel] = []
+    error: str = ""
+
+
+class UpstreamStatus(msgspec.Struct, frozen=True):
+    """One upstream as its last pull left it."""
+
+    name: str
+    kind: str
+    state: str  # ok, failed, stopped, never pulled
+    release: str = ""
+    last_success: datetime | None = None
+    last_change: datetime | None = None
+    next_pull: datetime | None = None
+    failure: Failure | None = None
+    requests: int = 0
+    received_bytes: int = 0
+
+
+class LicenceStatus(msgspec.Struct, frozen=True):
+    """One licence of the site's own."""
+
+    name: str
+    state: str
+    organisation: str = ""
+    ends_on: str = ""
+    tz: str = ""
+    days_left: int = 0
+    dates: str = ""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """All of it; ``problems`` is empty when nothing is to be done."""
+
+    at: datetime
+    repositories: list[RepositoryStatus]
+    upstreams: list[UpstreamStatus]
+    licences: list[LicenceStatus]
+    problems: list[str]
+
+
+async def read_status(site: MirrorSite, *, now: datetime) -> Status:
+    """Look at everything; writes nothing, needs no signing key."""
+    repositories = [await _repository(site, name, now) for name in site.repositories]
+    upstreams = [
+        _upstream(site, upstream.name, upstream.kind) for upstream in site.settings.upstream
+    ]
+    licences = [_licence(name, found) for name, found in site.standings(now).items()]
+    problems = [
+        *(line for repository in repositories for line in _troubles(repository)),
+        *(_trouble(upstream) for upstream in upstreams if upstream.failure),
+        *(line for licence in licences for line in _ending(licence)),
+    ]
+    return Status(now, repositories, upstreams, licences, problems)
+
+
+async def _repository(site: MirrorSite, name: str, now: datetime) -> RepositoryStatus:
+    repository = site.repository(name)
+    try:
+        publisher = Publisher((await repository.in_force()).metadata, {})
+        channels = [
+            _channel(await read_catalogue(repository, channel, publisher.pins(channel)))
+            for channel in publisher.state.channels()
+        ]
+    except Error as exc:
+        return RepositoryStatus(name, error=str(exc))
+    state = publisher.state
+    roles = [_role(role, state.version(role), state.expires(role), now) for role in state]
+    return RepositoryStatus(name, sorted(roles, key=lambda role: role.expires), channels)
+
+
+def _role(name: str, version: int, expires: datetime, now: datetime) -> Role:
+    return Role(name, version, expires, round((expires - now) / timedelta(days=1), 2))
+
+
+def _channel(catalogue: Catalogue) -> Channel:
+    releases = [
+        Release(
+            number,
+            manifest.release,
+            manifest.published,
+            manifest.assurance.value,
+            catalogue.pins[number].sha256,
+        )
+        for number, manifest in sorted(catalogue.releases.items(), reverse=True)
+    ]
+    tracks = {track: pointer.sequence for track, pointer in sorted(catalogue.tracks.items())}
+    return Channel(catalogue.channel, tracks, releases)
+
+
+def _upstream(site: MirrorSite, name: str, kind: str) -> UpstreamStatus:
+    try:
+        pulled = site.pull_state(name).read()
+    except Error as exc:
+        failure = Failure(datetime.min, type(exc).__name__, str(exc), exc.hint, exc.exit_code)  # noqa: DTZ901 - no time is known
+        return UpstreamStatus(name, kind, "failed", failure=failure)
+    state = "ok" if pulled.last_success else "never pulled"
+    if pulled.failure:
+        state = "failed" if pulled.stopped is None else "stopped"
+    return UpstreamStatus(
+        name, kind, state, pulled.release, pulled.last_success, pulled.last_change,
+        pulled.next_pull, pulled.failure, pulled.requests, pulled.received_bytes,
+    )  # fmt: skip
+
+
+def _licence(name: str, found: LicenceState | LicenceError) -> LicenceStatus:
+    if isinstance(found, LicenceError):
+        return LicenceStatus(name, f"unusable: {found}")
+    licence = found.licence
+    return LicenceStatus(
+        name,
+        found.state.value,
+        licence.organisation,
+        found.ends_on.isoformat(),
+        licence.tz,
+        found.days_left,
+    )
+
+
+def _troubles(repository: RepositoryStatus) -> Iterator[str]:
+    if repository.error:
+        yield f"repository {repository.name}: {repository.error}"
+    for role in repository.roles:
+        where = f"repository {repository.name}: role {role.name}"
+        if role.days_left <= 0:
+            yield f"{where}: expired on {role.expires:%Y-%m-%d}"
+        elif role.name in OFFLINE_ROLES and role.days_left < OFFLINE_WARNING.days:
+            yield f"{where}: expires on {role.expires:%Y-%m-%d}; its holders must sign it"
+
+
+def _trouble(upstream: UpstreamStatus) -> str:
+    assert upstream.failure is not None  # noqa: S101 - asked for by the caller
+    return f"upstream {upstream.name}: {upstream.state}: {upstream.failure.message}"
+
+
+def _ending(licence: LicenceStatus) -> Iterator[str]:
+    if licence.state == "active":
+        return
+    if licence.state == "expiring":
+        yield f"licence {licence.name}: ends on {licence.ends_on}, {licence.days_left} days left"
+    else:
+        yield f"licence {licence.name}: {licence.state} (end {licence.ends_on or 'unknown'})"

@@ -1,0 +1,229 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keys import console
+from mirror.cli import sigmirror
+from tests.keys.signing_site import PASSPHRASE
+from tests.mirror.site import Client, Mirror
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Operator:
+    """Someone who types `sigmirror …` for one mirror."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.mirror = Mirror.found(folder / "mirror", now=now())
+        self.drop = folder / "drop"
+        self.drop.mkdir()
+        self.config = folder / "sigmirror.toml"
+        self._client = folder / "client"
+        self._capsys = capsys
+        (folder / "passphrase").write_text(PASSPHRASE.reveal())
+        self.write()
+
+    def write(self, more: str = "") -> None:
+        folder = self.config.parent
+        self.config.write_text(
+            f'[store]\nurl = "file://{self.mirror.folder}"\n'
+            f'[signing]\npassphrase_file = "{folder / "passphrase"}"\n'
+            '[[upstream]]\nname = "inhouse"\nkind = "drop"\nchannel = "inhouse"\n'
+            f'folder = "{self.drop}"\nquiet_seconds = 0.01\nengine = "yara"\n{more}'
+        )
+
+    def types(self, *words: str) -> tuple[int, str, str]:
+        config = ["--config", str(self.config)]
+        code = console.exit_code(sigmirror, program="sigmirror", arguments=[*words, *config])
+        output = self._capsys.readouterr()
+        return code, output.out, output.err
+
+    def asks(self, *words: str) -> Any:
+        code, out, err = self.types(*words, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    @property
+    def client(self) -> Client:
+        return self.mirror.client(self._client)
+
+
+@pytest.fixture
+def operator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Operator:
+    return Operator(tmp_path, capsys)
+
+
+def test_pull_publishes_a_drop_folder(operator: Operator) -> None:
+    (operator.drop / "a.yar").write_bytes(b"rule a")
+    code, out, _ = operator.types("pull")
+    assert code == 0
+    assert out.startswith("inhouse: published; ")
+    assert operator.client.contents("inhouse", now=now()) == {"a.yar": b"rule a"}
+    assert operator.asks("pull") == {
+        "changed": False,
+        "pulls": [
+            {
+                "upstream": "inhouse", "outcome": "unchanged", "detail": "", "track": "",
+                "sequence": 0, "new_bytes": 0, "requests": 0, "received_bytes": 0,
+                "release": operator.asks("pull")["pulls"][0]["release"],
+            }
+        ],
+    }  # fmt: skip
+
+
+def test_an_unknown_upstream_is_a_usage_error(operator: Operator) -> None:
+    code, _, err = operator.types("pull", "nobody")
+    assert code == 2
+    assert "error: upstream 'nobody': not in the settings" in err
+    assert "hint: configured: inhouse" in err
+
+
+def test_one_failing_upstream_does_not_stop_the_others(operator: Operator, tmp_path: Path) -> None:
+    (operator.drop / "a.yar").write_bytes(b"rule a")
+    evil = tmp_path / "evil"
+    evil.mkdir()
+    (evil / "link").symlink_to("/etc/passwd")
+    operator.write(
+        '[[upstream]]\nname = "evil"\nkind = "drop"\nchannel = "evil"\n'
+        f'folder = "{evil}"\nquiet_seconds = 0.01\n'
+    )
+    code, out, err = operator.types("pull")
+    assert code == 3
+    assert "inhouse: published" in out
+    assert "error: file 'link': is a symbolic link" in err
+    found = operator.asks("status")
+    assert [one["state"] for one in found["upstreams"]] == ["ok", "failed"]
+    assert any("symbolic link" in problem for problem in found["problems"])
+
+
+def test_an_ended_licence_stops_a_pull_with_exit_code_4(operator: Operator) -> None:
+    (operator.drop / "a.yar").write_bytes(b"rule a")
+    operator.write(
+        'licence = "old"\n[[licence]]\nname = "old"\nfile = "/nowhere/old.lic"\n'
+        'starts_on = "2020-01-01"\nends_on = "2021-01-01"\ntz = "Asia/Tokyo"\n'
+    )
+    code, _, err = operator.types("pull", "inhouse")
+    assert code == 4
+    assert "licence old: lapsed, it ends on 2021-01-01 (Asia/Tokyo)" in err
+    assert operator.asks("status")["repositories"][0]["channels"] == []
+
+
+def test_publish_and_point_by_hand(operator: Operator, tmp_path: Path) -> None:
+    for number in (1, 2):
+        folder = tmp_path / f"r{number}"
+        folder.mkdir()
+        (folder / "a").write_bytes(b"%d" % number)
+        assert operator.asks("publish", "byhand", str(folder))["sequence"] == number
+    assert operator.client.contents("byhand", now=now()) == {"a": b"2"}
+    code, out, _ = operator.types("point", "byhand", "stable", "1", "--why", "false positives")
+    assert code == 0
+    assert "stable is release 1" in out
+    assert operator.client.contents("byhand", now=now()) == {"a": b"1"}
+    log = [json.loads(line) for line in operator.mirror.journal.read_text().splitlines()]
+    assert log[-1]["why"] == "false positives"
+    assert "(sigmirror point byhand)" in log[-1]["who"]
+    assert list((operator.mirror.folder / "quarantine").iterdir()) == []
+
+
+def test_status_tells_roles_channels_and_releases(operator: Operator) -> None:
+    (operator.drop / "a.yar").write_bytes(b"rule a")
+    operator.types("pull")
+    found = operator.asks("status")
+    site = found["repositories"][0]
+    assert {"root", "targets", "snapshot", "timestamp", "channels"} <= {
+        role["name"] for role in site["roles"]
+    }
+    assert site["channels"][0]["tracks"] == {"stable": 1}
+    assert site["channels"][0]["releases"][0]["assurance"] == "none"
+    assert found["problems"] == []
+    code, out, _ = operator.types("status")
+    assert code == 0
+    assert "channel inhouse: stable -> 1" in out
+    assert "no open problems" in out
+
+
+def test_pull_repairs_an_expired_repository(tmp_path: Path, operator: Operator) -> None:
+    shutil.rmtree(operator.mirror.folder)
+    operator.mirror = Mirror.found(tmp_path / "mirror", now=now() - timedelta(days=60))
+    assert any("expired" in problem for problem in operator.asks("status")["problems"])
+    (operator.drop / "a").write_bytes(b"x")
+    operator.types("pull")
+    assert operator.asks("status")["problems"] == []
+    assert operator.client.contents("inhouse", now=now()) == {"a": b"x"}
+
+
+def test_hosts_learn_the_licence_dates_unless_access_is_open(operator: Operator) -> None:
+    operator.write(
+        '[[licence]]\nname = "av"\nfile = "/nowhere/av.lic"\n'
+        'starts_on = "2026-01-01"\nends_on = "2030-03-31"\ntz = "Asia/Tokyo"\n'
+        '[serve]\naccess = "hosts"\n'
+    )
+    operator.types("pull")
+    told = operator.client.channels(now=now()).licence_status()
+    assert told is not None
+    assert [(end.name, end.ends_on, end.tz) for end in told.licences] == [
+        ("av", "2030-03-31", "Asia/Tokyo")
+    ]
+
+
+def test_status_of_a_mirror_without_a_repository_names_the_problem(operator: Operator) -> None:
+    shutil.rmtree(operator.mirror.folder / "r")
+    assert "there is none in this store" in operator.asks("status")["problems"][0]
+
+
+def test_probe_writes_nothing(operator: Operator, tmp_path: Path) -> None:
+    (operator.drop / "a.yar").write_bytes(b"rule a")
+
+    def everything() -> set[Path]:
+        return set(operator.mirror.folder.rglob("*"))
+
+    before = everything()
+    met = operator.asks("probe", "inhouse", "--transcript", str(tmp_path / "transcript"))
+    assert everything() == before
+    assert (met["status"], met["bytes"], met["assurance"]) == ("1 files", 6, "none")
+    assert met["next_allowed_pull"] == "now"
+    assert (tmp_path / "transcript").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nonsense", "not TOML"),
+        ("[store]\nurl = 5\n", "store.url"),
+        ("[[upstream]]\nname = 'x'\nkind = 'ftp'\n", "upstream[0].kind"),
+        ("[serve]\nport = 1\n", "port"),
+    ],
+)
+def test_malformed_settings_are_named(operator: Operator, text: str, message: str) -> None:
+    operator.config.write_text(text)
+    code, _, err = operator.types("status")
+    assert code == 2
+    assert message in err
+
+
+def test_a_wrong_passphrase_is_named_and_nothing_is_published(operator: Operator) -> None:
+    (operator.drop / "a.yar").write_bytes(b"rule a")
+    (operator.config.parent / "passphrase").write_text("not the passphrase")
+    code, _, err = operator.types("pull")
+    assert code == 2
+    assert "wrong passphrase" in err
+    assert "not the passphrase" not in err
+    assert operator.asks("status")["repositories"][0]["channels"] == []
+
+
+def test_the_console_script_runs_from_the_environment(operator: Operator) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("sigmirror"), "status", "--json"],
+        env={**os.environ, "SIGMIRROR_CONFIG": str(operator.config)},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["problems"] == []
