@@ -1,7 +1,7 @@
 """Where one engine's things lie on this host, and which lock guards them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +56,11 @@ class HostPlace:
 
         Raises:
             LockedError: another run is at work.
+            StateError: the state folder cannot be written.
 
         """
         self.prepare()
-        with files.lock(self.root / "locks" / "host.lock", what="update of this host"):
+        with _locked(self.root / "locks" / "host.lock", what="update of this host"):
             yield
 
 
@@ -103,7 +104,7 @@ class Place:
         with on_disk(self.folder):
             self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         path = self.host.root / "locks" / f"engine-{self.name}.lock"
-        with files.lock(path, what=f"engine {self.name}"):
+        with _locked(path, what=f"engine {self.name}"):
             yield
 
     def in_force(self, state: EngineState) -> Generation | None:
@@ -135,3 +136,11 @@ class Place:
             self.state.save(left)
         self.generations.prune(keep)
         return left
+
+
+@contextmanager
+def _locked(path: Path, *, what: str) -> Iterator[None]:
+    with ExitStack() as stack:
+        with on_disk(path):
+            stack.enter_context(files.lock(path, what=what))
+        yield

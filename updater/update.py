@@ -155,7 +155,16 @@ class Update:
             requests=self._asker.requests + (traffic.requests if traffic else 0),
             bytes_received=self._asker.bytes_received + (traffic.bytes_received if traffic else 0),
         )
-        state.write(self._host.last_run, finished)
+        return self._keep(finished)
+
+    def _keep(self, finished: RunReport) -> RunReport:
+        """Make the report durable; where that fails, the report says so too."""
+        try:
+            state.write(self._host.last_run, finished)
+        except StateError as exc:
+            troubles = (*finished.troubles, Trouble.of(exc))
+            code = report.worst((finished.exit_code, exc.exit_code))
+            return msgspec.structs.replace(finished, troubles=troubles, exit_code=code)
         return finished
 
     def _refreshed(self, errors: Mapping[str, Error]) -> dict[str, Instant]:
