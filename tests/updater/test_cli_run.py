@@ -1,0 +1,259 @@
+"""The commands of `sigupdate`, as an operator calls them, against a real clamd."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tuf_repository import ChannelRepository
+from tests.updater.site import Site, served
+
+DEADLINE_SECONDS = 30
+
+
+class Clamd:
+    """A private clamd that reads ``current`` of one engine folder."""
+
+    def __init__(self, folder: Path, state: Path) -> None:
+        self.socket = folder / "s"
+        self._config = folder / "clamd.conf"
+        self._config.write_text(
+            f"LocalSocket {self.socket}\nDatabaseDirectory {state}/engines/clamd/current\n"
+            "Foreground yes\nSelfCheck 3600\n"
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            ["clamd", "-c", str(self._config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _wait_for(self.socket.exists)
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self.socket.unlink(missing_ok=True)
+            self._process = None
+
+
+class Command:
+    """`sigupdate` with the settings of one host."""
+
+    def __init__(self, folder: Path, site: Site) -> None:
+        self.folder = folder
+        self.config = folder / "sigupdate.toml"
+        self.state = folder / "state"
+        self.clamd = Clamd(folder, self.state)
+        self.environment = {**os.environ, "SIGUPDATE_CONFIG": str(self.config)}
+        (folder / "root.json").write_bytes(site.repository.first_root)
+        self.write_settings(site.url)
+
+    def write_settings(self, url: str, more: str = "") -> None:
+        self.config.write_text(
+            f"""mirrors = ["{url}"]
+state = "{self.state}"
+{more}
+[limits]
+max_attempts = 1
+[[repository]]
+name = "site"
+root = "{self.folder}/root.json"
+[[engine]]
+name = "clamd"
+kind = "clamd"
+socket = "{self.clamd.socket}"
+channels = ["a"]
+reload_timeout_seconds = 20
+memory_per_definition_byte = 0
+"""
+        )
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", "from updater.cli import main; main()", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with served(ChannelRepository("a")) as serving:
+        yield serving
+
+
+@pytest.fixture
+def sigupdate(site: Site) -> Iterator[Command]:
+    if shutil.which("clamd") is None or shutil.which("clamscan") is None:
+        pytest.skip("clamd is not installed: apt-get install clamav clamav-daemon")
+    folder = Path(tempfile.mkdtemp(prefix="su-", dir="/tmp"))  # a socket's path must be short
+    command = Command(folder, site)
+    try:
+        yield command
+    finally:
+        command.clamd.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def running(sigupdate: Command, site: Site) -> Command:
+    """Release 1 is installed and proven."""
+    release(site, 1)
+    sigupdate("run", "--install-only")
+    sigupdate.clamd.start()
+    sigupdate("prove")
+    return sigupdate
+
+
+def release(site: Site, sequence: int, **files: bytes) -> None:
+    text = f"sample number {sequence}".encode().hex()
+    content = {"rules.ndb": f"Sample.{sequence}:0:*:{text}\n".encode(), **files}
+    site.repository.release("a", content, sequence=sequence)
+
+
+def test_a_first_install_works_before_the_engine_ever_started(
+    sigupdate: Command, site: Site
+) -> None:
+    release(site, 1)
+    told = sigupdate("run", code=6)
+    assert "clamd: installed, generation 1 (a 1), unproven" in told
+    assert "hint: start the engine, then run `sigupdate prove`" in told
+    sigupdate.clamd.start()
+    assert "proven (marker found)" in sigupdate("run")
+
+
+def test_run_tells_as_json_whether_anything_changed(running: Command, site: Site) -> None:
+    release(site, 2)
+    changed = json.loads(running("run", "--json"))
+    assert (changed["changed"], changed["engines"][0]["proof"]) == (True, "proven")
+    assert json.loads(running("run", "--json"))["changed"] is False
+
+
+def test_a_bad_release_is_refused_listed_and_can_be_lifted(running: Command, site: Site) -> None:
+    site.repository.release("a", {"bad.ndb": b"this is no definition\n"}, sequence=2)
+    told = running("run", code=5)
+    assert "bad.ndb" in told
+    assert "clamd: refused, generation 1" in told
+    held = json.loads(running("quarantine", "list", "--json"))
+    digest = held[0]["releases"]["a"]
+    assert digest[:16] in running("quarantine", "list")
+    assert "in quarantine" in running("run")
+    assert running("quarantine", "clear", digest[:8]).strip() == "lifted 1"
+    running("run", code=5)
+    running("quarantine", "clear", "0" * 64, code=2)
+
+
+def test_rollback_stays_until_a_newer_release(running: Command, site: Site) -> None:
+    running("rollback", code=2)
+    release(site, 2)
+    running("run")
+    assert "went_back, generation 1" in running("rollback", "--reason", "false alarms")
+    assert "false alarms" in running("run")
+    release(site, 3)
+    assert "installed, generation 3 (a 3), proven" in running("run")
+
+
+def test_an_engine_that_went_down_is_unproven(running: Command) -> None:
+    running.clamd.stop()
+    assert "unproven" in running("run", code=6)
+    assert "unproven" in running("prove", code=6)
+    assert running("check", code=2).startswith("CRITICAL not proven: clamd")
+
+
+def test_status_check_and_history_tell_what_is_in_force(running: Command) -> None:
+    running("run")
+    assert "clamd: generation 1: a 1 (release 1); proven" in running("status")
+    told = json.loads(running("status", "--json"))
+    assert told["engines"][0]["in_force"]["releases"]["a"]["sequence"] == 1
+    assert running("check", "--max-age", "26h").startswith("OK clamd generation 1")
+    assert "installed, unproven" in running("history")
+    assert "generation 1" in running("history", "--at", "2100-01-01T00:00:00Z")
+    running("history", "--at", "2000-01-01T00:00:00Z", code=1)
+    running("history", "--at", "yesterday", code=2)
+
+
+def test_verify_finds_a_changed_file_and_wrong_rights(running: Command) -> None:
+    assert running("verify").strip() == "all files are as installed"
+    installed = next((running.state / "engines/clamd/current").glob("*rules.ndb"))
+    good = installed.read_bytes()
+    installed.chmod(0o644)
+    assert "mode 0644, not 0444" in running("verify", code=1)
+    installed.write_bytes(good.replace(b"1", b"2"))
+    assert f"{installed.name}: was changed" in running("verify", code=3)
+
+
+def test_a_changed_history_is_noticed(running: Command) -> None:
+    log = running.state / "engines/clamd/history.jsonl"
+    log.write_bytes(log.read_bytes().replace(b'"unproven"', b'"proven"', 1))
+    assert "does not follow" in running("verify", code=1)
+
+
+def test_init_writes_settings_and_trusts_the_root_it_was_told(
+    sigupdate: Command, site: Site
+) -> None:
+    config = sigupdate.folder / "new" / "sigupdate.toml"
+    state = ["--state", str(sigupdate.folder / "new-state")]
+    options = ["--config", str(config), "--mirror", site.url, *state]
+    digest = hashlib.sha256(site.repository.first_root).hexdigest()
+    assert "sha256" in sigupdate("init", *options, "--root-sha256", "0" * 64, code=3)
+    assert not config.exists()
+    sigupdate("init", *options, code=2)
+    assert f"root {digest} is trusted" in sigupdate("init", *options, "--root-sha256", digest)
+    assert site.url in config.read_text()
+    assert "no [[engine]]" in sigupdate("run", "--config", str(config), code=2)
+    trusted = sigupdate.folder / "new-state/trust/site/metadata/root.json"
+    assert trusted.read_bytes() == site.repository.first_root
+
+
+def test_settings_that_cannot_be_followed_end_with_2(sigupdate: Command, site: Site) -> None:
+    sigupdate.write_settings(site.url, more='mirorrs = ["x"]')
+    assert "mirorrs" in sigupdate("run", code=2)
+    sigupdate.write_settings(site.url, more='user = "no-such-user"')
+    if os.geteuid() == 0:
+        assert "no-such-user" in sigupdate("run", code=2)
+    sigupdate("run", "--config", "/nonexistent/sigupdate.toml", code=2)
+
+
+def test_the_daemon_runs_and_ends_cleanly(running: Command, site: Site) -> None:
+    release(site, 2)
+    daemon = subprocess.Popen(
+        [sys.executable, "-u", "-c", "from updater.cli import main; main()", "daemon"],
+        env=running.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert daemon.stdout
+        assert "installed, generation 2 (a 2), proven" in daemon.stdout.readline()
+        release(site, 3)
+        daemon.send_signal(signal.SIGHUP)
+        assert "installed, generation 3 (a 3), proven" in daemon.stdout.readline()
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(DEADLINE_SECONDS) == 0
+    finally:
+        daemon.kill()
+        daemon.communicate()
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.02)
