@@ -50,8 +50,8 @@ class _Visit:
 class Ingest:
     """Everything one upstream's pulls need.
 
-    ``licence`` tells where its licence stands, None for a free feed; ``credential_files`` are
-    looked at to see whether a rejected credential was changed.
+    ``licence`` tells where its licence stands, None for a free feed; a change of one of
+    ``credential_files`` makes a pull due, and starts an upstream that was stopped.
     """
 
     settings: UpstreamSettings
@@ -100,16 +100,15 @@ class Ingest:
 
     def _held_back(self, before: Pulled, now: datetime, *, by_hand: bool) -> Result | None:
         """Say why there is no pull now, if there is none."""
-        name = self.settings.name
-        if before.stopped == self._credential_looks() and not by_hand:
-            message = before.failure.message if before.failure else ""
-            return Result(name, "stopped", detail=message)
-        if until := before.wait_until(now, by_hand=by_hand):
+        name, changed = self.settings.name, before.looks != self._looks()
+        if before.stopped and not (by_hand or changed):
+            return Result(name, "stopped", detail=before.failure.message if before.failure else "")
+        if until := before.wait_until(now, by_hand=by_hand or changed):
             return Result(name, "not due", detail=f"next pull at {until:%Y-%m-%d %H:%M:%SZ}")
         return None
 
-    def _credential_looks(self) -> str:
-        """Tell what the credential's files look like, never what is in them."""
+    def _looks(self) -> str:
+        """Tell what the licence's and the credential's files look like, not what they hold."""
         return look(self.credential_files)
 
     async def _visit(
@@ -217,7 +216,8 @@ class Ingest:
             not_before=None,
             next_pull=self._next_pull(now),
             failure=None,
-            stopped=None,
+            stopped=False,
+            looks=self._looks(),
             requests=result.requests,
             received_bytes=result.received_bytes,
         )
@@ -226,7 +226,6 @@ class Ingest:
         return result
 
     def _remember_failure(self, before: Pulled, error: Error, now: datetime) -> None:
-        rejected = isinstance(error, CredentialError)
         seconds = error.seconds if isinstance(error, BusyError) else 0.0
         after = msgspec.structs.replace(
             before,
@@ -234,7 +233,8 @@ class Ingest:
             not_before=now + timedelta(seconds=seconds) if seconds else None,
             next_pull=self._next_pull(now),
             failure=Failure.of(error, at=now),
-            stopped=self._credential_looks() if rejected else None,
+            stopped=isinstance(error, CredentialError),
+            looks=self._looks(),
             requests=self.upstream.transcript.requests,
             received_bytes=self.upstream.transcript.received,
         )

@@ -31,9 +31,9 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Pulled(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One upstream's memory.
 
-    ``stopped`` holds what the credential's files looked like when the vendor rejected it; pulls
-    stay stopped until they look different. ``not_before`` is when the vendor lets us come back;
-    ``next_pull`` is when the schedule pulls again.
+    ``stopped`` says that the vendor rejected the credential. ``looks`` is what the licence's and
+    the credential's files looked like then; once they look different, a pull is due and allowed.
+    ``not_before`` is when the vendor lets us come back, ``next_pull`` when the schedule pulls.
     """
 
     version: str = ""
@@ -44,7 +44,8 @@ class Pulled(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     not_before: datetime | None = None
     next_pull: datetime | None = None
     failure: Failure | None = None
-    stopped: str | None = None
+    stopped: bool = False
+    looks: str = ""
     requests: int = 0
     received_bytes: int = 0
 

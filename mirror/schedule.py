@@ -11,13 +11,30 @@ import structlog
 from keys.errors import Error, LockedError
 from mirror.edition import Order
 from mirror.pulls import Result
+from mirror.site import MirrorSite
 
 DROP_SECONDS = 5.0  # between two looks at a folder
-LOOK_SECONDS = 60.0  # between two looks at what has to be signed again
+LOOK_SECONDS = 60.0  # between two looks at what is due: pulls of a vendor, signatures
 ORDER = Order("schedule")
 
 Pull = Callable[[str], Awaitable[Result]]
 """Pull an upstream by name; waits for nothing when it is not due."""
+
+
+def schedule_of(site: MirrorSite, clock: Callable[[], datetime]) -> "Schedule":
+    """Make the schedule of a mirror's upstreams; every pull opens its upstream anew."""
+
+    async def pull(name: str) -> Result:
+        return await site.ingest(name).pull(now=clock(), by=ORDER, by_hand=False)
+
+    async def renew(now: datetime) -> tuple[str, ...]:
+        return await site.renew(by=ORDER, now=now)
+
+    intervals = {
+        upstream.name: DROP_SECONDS if upstream.kind == "drop" else LOOK_SECONDS
+        for upstream in site.settings.upstream
+    }
+    return Schedule(pull, renew, intervals, clock)
 
 
 class Schedule:

@@ -146,7 +146,7 @@ def _upstream(site: MirrorSite, name: str, kind: str) -> UpstreamStatus:
         return UpstreamStatus(name, kind, "failed", failure=failure)
     state = "ok" if pulled.last_success else "never pulled"
     if pulled.failure:
-        state = "failed" if pulled.stopped is None else "stopped"
+        state = "stopped" if pulled.stopped else "failed"
     return UpstreamStatus(
         name, kind, state, pulled.release, pulled.last_success, pulled.last_change,
         pulled.next_pull, pulled.failure, pulled.requests, pulled.received_bytes,

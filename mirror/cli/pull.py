@@ -122,7 +122,7 @@ def probe(*, config: Path, as_json: bool, transcript: Path | None, upstream: str
 def _met(site: MirrorSite, name: str, offer: Offer, at: datetime) -> dict[str, Any]:
     pulled = site.pull_state(name).read()
     waits = pulled.wait_until(at, by_hand=False)
-    stopped = "stopped: the credential was rejected" if pulled.stopped is not None else "now"
+    stopped = "stopped: the credential was rejected" if pulled.stopped else "now"
     return {
         "upstream": name,
         "address": offer.address,

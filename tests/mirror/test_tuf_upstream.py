@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import pickle
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from mirror.upstream.transcript import Transcript
 from mirror.upstream.tuf import TufUpstream
 from mirror.upstream.vendor_copy import VendorCopy
 from tests.keys.signing_site import PASSPHRASE
+from tests.mirror import kill_points
 from tests.mirror.site import BY, NOW, Client, Mirror, candidate
 from tests.mirror.vendor import Vendor, root_of, serving
 
@@ -191,7 +193,7 @@ async def test_a_changed_password_file_starts_the_upstream_again(cascade: Cascad
     (cascade.folder / "password").write_text("a longer one")
     cascade.now += DAY
     assert (await cascade.pull(by_hand=False)).outcome == "published"
-    assert cascade.state.read().stopped is None
+    assert not cascade.state.read().stopped
 
 
 async def test_the_schedule_waits_for_the_interval(cascade: Cascade) -> None:
@@ -201,6 +203,14 @@ async def test_the_schedule_waits_for_the_interval(cascade: Cascade) -> None:
     assert (await cascade.pull(by_hand=False)).outcome == "not due"
     assert cascade.vendor.log == []
     cascade.now += timedelta(seconds=cascade.settings.interval_seconds)
+    assert (await cascade.pull(by_hand=False)).outcome == "unchanged"
+
+
+async def test_a_renewed_licence_file_makes_a_pull_due_at_once(cascade: Cascade) -> None:
+    await cascade.release(1, {"a": b"x"})
+    await cascade.pull(by_hand=False)
+    assert (await cascade.pull(by_hand=False)).outcome == "not due"
+    (cascade.folder / "password").write_text("same user, another file")
     assert (await cascade.pull(by_hand=False)).outcome == "unchanged"
 
 
@@ -527,3 +537,63 @@ def test_a_damaged_memory_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"av\.json") as caught:
         state.read()
     assert "remove the file" in caught.value.hint
+
+
+PROGRAM = """
+import pickle
+from mirror.cascade import pass_through
+from mirror.repository import StoredRepository
+from tests.mirror.site import BY, NOW, Mirror
+site = Mirror(Path(sys.argv[1]))
+advance = pickle.loads(Path(sys.argv[2]).read_bytes())
+
+async def publish():
+    await pass_through(StoredRepository(site.store, "av"), advance)
+    await site.policies.choose("av", advance.chosen, track=lambda _: "stable", by=BY, now=NOW)
+
+run(publish())
+"""
+
+
+@pytest.mark.slow
+async def test_a_kill_at_any_change_of_a_passed_through_release_leaves_a_whole_one(
+    cascade: Cascade,
+) -> None:
+    kill_points.need_strace()
+    loop, rounds = asyncio.get_running_loop(), 0
+    await cascade.release(1, {"a": b"old", "same": b"same"})
+    await cascade.pull()
+    before = cascade.folder / "before"
+    await asyncio.to_thread(shutil.copytree, cascade.site.folder, before)
+    await cascade.release(2, {"a": b"new", "b": b"b", "same": b"same"})
+    old, new = {"a": b"old", "same": b"same"}, {"a": b"new", "b": b"b", "same": b"same"}
+
+    async def fetched() -> list[str]:
+        quarantine = cascade.folder / f"fetched-{rounds}"
+        quarantine.mkdir()
+        advance = await cascade.upstream().fetch(quarantine, Pull(NOW))
+        described = quarantine / "advance"
+        described.write_bytes(pickle.dumps(advance))
+        return [str(cascade.site.folder), str(described)]
+
+    def fresh() -> list[str]:
+        nonlocal rounds
+        rounds += 1
+        cascade.site = Mirror(cascade.folder / f"site-{rounds}")
+        shutil.copytree(before, cascade.site.folder)
+        return asyncio.run_coroutine_threadsafe(fetched(), loop).result()
+
+    def check(when: str) -> None:
+        for name in ("client", "site"):
+            shutil.rmtree(cascade.folder / name, ignore_errors=True)
+        assert asyncio.run_coroutine_threadsafe(cascade.offered(), loop).result() in (old, new), (
+            when
+        )
+        asyncio.run_coroutine_threadsafe(cascade.pull(), loop).result()
+        assert asyncio.run_coroutine_threadsafe(cascade.offered(), loop).result() == new, when
+
+    kills = await asyncio.to_thread(
+        kill_points.every_kill, PROGRAM, log=cascade.folder / "log", fresh=fresh, check=check
+    )
+    print(f"a passed-through release was killed at {kills} points")
+    assert kills > 20
