@@ -10,6 +10,7 @@ from keys.console import LazyGroup
 COMMANDS = {
     "check-config": "mirror.cli.serve:check_config",
     "customer": "mirror.cli.access:customer",
+    "gc": "mirror.cli.gc:gc",
     "host": "mirror.cli.access:host",
     "init": "mirror.cli.serve:init",
     "licence": "mirror.cli.access:licence",

@@ -8,6 +8,7 @@ passes the same suite (tests/mirror/store_contract.py) and refuses the same name
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,7 @@ class Stat:
 
     length: int
     version: str
+    modified: datetime
 
 
 class Store(Protocol):
@@ -76,6 +78,10 @@ class Store(Protocol):
 
     def names(self, prefix: str) -> AsyncIterator[str]:
         """List the names below a folder, in no promised order."""
+        ...
+
+    async def sweep(self, prefix: str) -> None:
+        """Remove what crashed writers left below a folder. Call it only as its only writer."""
         ...
 
     def writing(self, repository: str) -> AbstractAsyncContextManager[None]:

@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from keys import files
@@ -75,6 +76,10 @@ class FilesystemStore:
         for name in await asyncio.to_thread(self._names, prefix):
             yield name
 
+    async def sweep(self, prefix: str) -> None:
+        """Remove temporary files."""
+        await asyncio.to_thread(self._sweep, prefix)
+
     @contextlib.asynccontextmanager
     async def writing(self, repository: str) -> AsyncIterator[None]:
         """Be the only writer, in this process and in every other one on this machine."""
@@ -91,7 +96,8 @@ class FilesystemStore:
             found = self._existing(name).stat()
         except MissingError:
             return None
-        return Stat(found.st_size, f"{found.st_mtime_ns:x}-{found.st_ino:x}-{found.st_size:x}")
+        version = f"{found.st_mtime_ns:x}-{found.st_ino:x}-{found.st_size:x}"
+        return Stat(found.st_size, version, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def _read(self, name: str, max_bytes: int) -> bytes:
         with os.fdopen(self._open(name), "rb") as file, _translated(name):
@@ -125,6 +131,11 @@ class FilesystemStore:
         with _translated(prefix):
             top = self._confined(prefix.rstrip("/"))
             return [path.relative_to(self._folder).as_posix() for path in _walk(top)]
+
+    def _sweep(self, prefix: str) -> None:
+        with _translated(prefix):
+            for folder, _, _ in os.walk(self._confined(prefix.rstrip("/"))):
+                files.clear_temporary(Path(folder))
 
     def _prepared(self, name: str) -> Path:
         """Make the folders above an object."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from keys.errors import ConflictError, LimitError, LockedError, MissingError
@@ -16,12 +17,15 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
+        self._modified: dict[str, datetime] = {}
         self._writers: set[str] = set()
 
     async def stat(self, name: str) -> Stat | None:
         """Tell an object's length and version, or None when it is not there."""
         data = self._objects.get(names.check(name))
-        return None if data is None else Stat(len(data), hashlib.sha256(data).hexdigest())
+        if data is None:
+            return None
+        return Stat(len(data), hashlib.sha256(data).hexdigest(), self._modified[name])
 
     async def read(self, name: str, *, max_bytes: int) -> bytes:
         """Return an object's bytes."""
@@ -47,10 +51,12 @@ class MemoryStore:
         data = content if isinstance(content, bytes) else await _read_file(content)
         if self._objects.setdefault(name, data) is not data:
             raise ConflictError(f"{name}: exists already")
+        self._modified[name] = datetime.now(UTC)
 
     async def replace(self, name: str, data: bytes) -> None:
         """Set an object's bytes."""
         self._objects[names.check(name)] = data
+        self._modified[name] = datetime.now(UTC)
 
     async def delete(self, name: str) -> None:
         """Remove an object."""
@@ -62,6 +68,10 @@ class MemoryStore:
         for name in list(self._objects):
             if name.startswith(folder):
                 yield name
+
+    async def sweep(self, prefix: str) -> None:
+        """Do nothing: no change is ever half done."""
+        names.check(prefix.rstrip("/"))
 
     @contextlib.asynccontextmanager
     async def writing(self, repository: str) -> AsyncIterator[None]:

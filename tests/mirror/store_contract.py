@@ -1,6 +1,7 @@
 """What every store promises; each implementation runs this suite."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,19 @@ class StoreContract:
         await store.delete("a/b")
         assert await store.stat("a/b") is None
         await store.create("a/b", b"y")
+
+    async def test_an_object_knows_when_it_was_written(self, store: Store) -> None:
+        before = datetime.now(UTC) - timedelta(seconds=1)
+        await store.create("a", b"x")
+        found = await store.stat("a")
+        assert found is not None
+        assert before <= found.modified <= datetime.now(UTC) + timedelta(seconds=1)
+
+    async def test_a_sweep_leaves_every_object(self, store: Store) -> None:
+        for name in ("r/one/a", "r/one/deep/b"):
+            await store.create(name, b"x")
+        await store.sweep("r/one")
+        assert sorted([name async for name in store.names("r")]) == ["r/one/a", "r/one/deep/b"]
 
     async def test_names_lists_what_lies_below_a_folder(self, store: Store) -> None:
         for name in ("r/one/a", "r/one/deep/b", "r/onely/c", "other"):

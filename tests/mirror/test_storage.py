@@ -54,6 +54,16 @@ async def test_a_special_file_is_no_object(tmp_path: Path) -> None:
         await store.read("pipe", max_bytes=1)
 
 
+async def test_a_sweep_removes_what_a_crashed_writer_left(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    await store.create("r/deep/a", b"x")
+    for name in ("r/.tmp-1", "r/deep/.tmp-2"):
+        (tmp_path / name).write_bytes(b"half")
+    await store.sweep("r")
+    left = await asyncio.to_thread(lambda: sorted(path.name for path in tmp_path.rglob("*")))
+    assert left == ["a", "deep", "r"]
+
+
 async def test_a_created_file_is_linked_not_copied(tmp_path: Path) -> None:
     store, source = FilesystemStore(tmp_path / "store"), tmp_path / "source"
     source.write_bytes(b"x")
