@@ -87,4 +87,4 @@ async def test_version_numbers_are_not_used_again_after_a_collection(mirror: Mir
     await mirror.editions.renew(BY, now=later)
     after = (await mirror.repository.in_force()).taken
     assert all(after[role] > taken[role] for role in ("timestamp", "snapshot"))
-    assert after["rules"] == 99
+    assert after["rules"] == 100
