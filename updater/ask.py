@@ -30,8 +30,9 @@ class UnusualError(Exception):
 class Asker:
     """One connection to the first mirror, for the length of a run; counts its requests."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, max_seconds: float = MAX_SECONDS) -> None:
         self._settings = settings
+        self._max_seconds = max_seconds
         self._connection: http.client.HTTPConnection | None = None
         self._usable = not settings.proxy and bool(settings.mirrors)
         self.requests = 0
@@ -65,10 +66,10 @@ class Asker:
 
     def _get(self, path: str) -> tuple[int, bytes]:
         mirror = urlsplit(self._settings.mirrors[0])
-        if self._connection is None:
+        if self._connection is None or self._connection.sock is None:
             self._connection = self._connect(mirror)
         self.requests += 1
-        with _cut_after(MAX_SECONDS, self._connection.sock):
+        with _cut_after(self._max_seconds, self._connection.sock):
             place = f"{mirror.path.rstrip('/')}/{path}"
             self._connection.request("GET", place, headers=self._headers(mirror))
             response = self._connection.getresponse()
@@ -85,13 +86,15 @@ class Asker:
 
     def _prepared(self, mirror: SplitResult) -> http.client.HTTPConnection:
         if mirror.scheme == "http":
-            return http.client.HTTPConnection(mirror.netloc, timeout=MAX_SECONDS)
+            return http.client.HTTPConnection(mirror.netloc, timeout=self._max_seconds)
         if mirror.scheme != "https":
             raise UnusualError
         import ssl  # noqa: PLC0415 - start-up time: only where TLS is used
 
         context = ssl.create_default_context(cafile=self._settings.ca_file or None)
-        return http.client.HTTPSConnection(mirror.netloc, timeout=MAX_SECONDS, context=context)
+        return http.client.HTTPSConnection(
+            mirror.netloc, timeout=self._max_seconds, context=context
+        )
 
     def _headers(self, mirror: SplitResult) -> dict[str, str]:
         """Log in, where the credential may go; the full client says why where it may not."""

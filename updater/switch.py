@@ -240,7 +240,8 @@ class Switch:
     def _unproven(self, generation: Generation, proof: Proof) -> UnprovenError:
         return UnprovenError(
             f"engine {self._place.name}: generation {generation.number} is installed and "
-            f"unproven: {proof.detail}"
+            f"unproven: {proof.detail}",
+            hint="; ".join(self._engine.findings()),
         )
 
     def _taken_back(

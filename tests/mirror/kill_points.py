@@ -41,9 +41,11 @@ def need_strace() -> None:
         pytest.skip("strace is not installed: apt-get install strace")
 
 
-def count(program: str, arguments: list[str], *, log: Path) -> dict[str, int]:
+def count(
+    program: str, arguments: list[str], *, log: Path, children: bool = True
+) -> dict[str, int]:
     """Run a program to its end; tell how often it makes each kind of change."""
-    _strace(program, arguments, log, [])
+    _strace(program, arguments, log, [], children=children)
     counted: dict[str, int] = {}
     for line in log.read_text(errors="replace").splitlines():
         if found := re.match(r"(?:\d+\s+)?(\w+)\(", line):
@@ -57,16 +59,27 @@ def points(counted: dict[str, int]) -> Iterator[tuple[str, int]]:
             yield call, number
 
 
-def kill_at(program: str, arguments: list[str], *, log: Path, call: str, number: int) -> None:
+def kill_at(
+    program: str,
+    arguments: list[str],
+    *,
+    log: Path,
+    call: str,
+    number: int,
+    children: bool = True,
+) -> None:
     """Run a program that dies as it enters the numbered call; it must not end by itself."""
-    ended = _strace(program, arguments, log, [f"inject={call}:signal=SIGKILL:when={number}"])
+    rule = f"inject={call}:signal=SIGKILL:when={number}"
+    ended = _strace(program, arguments, log, [rule], children=children)
     assert ended != 0, f"{call} #{number} was never reached"
 
 
-def _strace(program: str, arguments: list[str], log: Path, inject: list[str]) -> int:
-    options = [item for rule in inject for item in ("-e", rule)]
+def _strace(
+    program: str, arguments: list[str], log: Path, inject: list[str], *, children: bool
+) -> int:
+    options = [item for rule in inject for item in ("-e", rule)] + ["-f"] * children
     done = subprocess.run(
-        ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={CHANGES}", *options,
+        ["strace", "-qq", "-o", str(log), "-e", f"trace={CHANGES}", *options,
          sys.executable, "-B", "-c", PREAMBLE + program, *arguments],
         check=False, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
@@ -75,12 +88,20 @@ def _strace(program: str, arguments: list[str], log: Path, inject: list[str]) ->
 
 
 def every_kill(
-    program: str, *, log: Path, fresh: Callable[[], list[str]], check: Callable[[str], None]
+    program: str,
+    *,
+    log: Path,
+    fresh: Callable[[], list[str]],
+    check: Callable[[str], None],
+    children: bool = True,
 ) -> int:
-    """Kill a program at each change, on a fresh state each time; return how many kills."""
+    """Kill a program at each change, on a fresh state each time; return how many kills.
+
+    Without ``children`` the changes of the programs it runs are left alone.
+    """
     kills = 0
-    for call, number in points(count(program, fresh(), log=log)):
-        kill_at(program, fresh(), log=log, call=call, number=number)
+    for call, number in points(count(program, fresh(), log=log, children=children)):
+        kill_at(program, fresh(), log=log, call=call, number=number, children=children)
         check(f"killed at {call} #{number}")
         kills += 1
     return kills

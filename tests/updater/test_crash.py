@@ -1,6 +1,7 @@
 """A host that is killed at any change on disk scans with a whole generation, and recovers."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 
 from tests.mirror.kill_points import every_kill, need_strace
 from tests.tuf_repository import ChannelRepository
+from tests.updater.clamd_host import Command, need_clamd
 from tests.updater.recording_engine import RecordingEngine
 from tests.updater.site import ScannerHost, Site, served
+from updater.cli.host import Host, now
 from updater.state import Proved
 
 ONE_RUN = """
@@ -80,8 +83,67 @@ def _kill_everywhere(site: Site, tmp_path: Path, start: Path, whole: set[int], n
     return every_kill(ONE_RUN, log=tmp_path / "strace", fresh=fresh, check=check)
 
 
+CLAMD_RUN = """
+import sys
+from pathlib import Path
+from updater.cli.host import Host, now
+sys.exit(Host.load(Path(sys.argv[1])).update(at=now()).run().exit_code)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+def test_killed_at_any_change_of_an_update_clamd_starts_from_current_and_shows_its_marker(
+    site: Site, tmp_path: Path
+) -> None:
+    need_strace()
+    need_clamd()
+    place = Path(tempfile.mkdtemp(prefix="su-", dir="/tmp"))  # a socket's path must be short
+    host, start = Command(place, site), tmp_path / "start"
+
+    def run() -> int:
+        return Host.load(host.config).update(at=now()).run().exit_code
+
+    def fresh() -> list[str]:
+        host.clamd.stop()
+        shutil.rmtree(host.state)
+        shutil.copytree(start, host.state, symlinks=True)
+        host.clamd.start()
+        return [str(host.config)]
+
+    def check(what: str) -> None:
+        host.clamd.stop()
+        host.clamd.start()
+        turn = Host.load(host.config).turns(at=now())[0]
+        state = turn.place.state.load()
+        found = turn.place.in_force(state)
+        assert found, what
+        assert turn.prover().look(found.marker, None).result is Proved.proven, what
+        assert run() == 0, what
+        newest = turn.place.in_force(turn.place.state.load())
+        assert newest, what
+        assert newest.releases["a"].sequence == 2, what
+
+    try:
+        site.repository.release("a", {"one.ndb": b"One:0:*:6f6e652d6f6e652d6f6e65\n"}, sequence=1)
+        assert run() == 6
+        host.clamd.start()
+        assert run() == 0
+        shutil.copytree(host.state, start, symlinks=True)
+        site.repository.release("a", {"two.ndb": b"Two:0:*:74776f2d74776f2d74776f\n"}, sequence=2)
+        kills = every_kill(
+            CLAMD_RUN, log=tmp_path / "strace", fresh=fresh, check=check, children=False
+        )
+    finally:
+        host.clamd.stop()
+        shutil.rmtree(place)
+    print(f"an update with a real clamd was killed at {kills} changes")
+    assert kills > 30
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(shutil.which("clamd") is not None, reason="done with the real clamd")
 def test_killed_at_any_change_of_an_update_a_host_has_the_old_or_the_new_generation(
     site: Site, tmp_path: Path
 ) -> None:
