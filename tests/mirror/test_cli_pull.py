@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import shutil
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 
 from keys import console
+from keys.credentials import Credential, Secret
 from mirror.cli import sigmirror
 from tests.keys.signing_site import PASSPHRASE
-from tests.mirror.site import Client, Mirror
+from tests.mirror.site import BY, Client, Mirror, candidate
+from tests.mirror.vendor import Vendor, root_of, serving
 
 
 def now() -> datetime:
@@ -227,3 +230,55 @@ def test_the_console_script_runs_from_the_environment(operator: Operator) -> Non
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert json.loads(done.stdout)["problems"] == []
+
+
+async def test_a_vendor_is_probed_and_pulled_over_http(operator: Operator, tmp_path: Path) -> None:
+    """Settings to served bytes: password file, wrong password, transcript, pull, status."""
+    credential = Credential("EAV-0123456", Secret("correct-horse"))
+    vendor = Vendor(Mirror.found(tmp_path / "vendor", now=now()), credential.basic())
+    await vendor.mirror.publishing().release(
+        candidate(tmp_path / "in", {"a.yar": b"rule a"}),
+        channel="engine", track="stable", engine="yara", by=BY, now=now(),
+    )  # fmt: skip
+    secret, transcript = tmp_path / "password", tmp_path / "transcript"
+    async with serving(vendor):
+        operator.write(
+            f'[[upstream]]\nname = "av"\nkind = "tuf"\nurl = "{vendor.url}"\nlicence = "av-2026"\n'
+            f'root = "{root_of(vendor.mirror, tmp_path)}"\n'
+            '[[licence]]\nname = "av-2026"\nfile = "/nowhere/av.lic"\nusername = "EAV-0123456"\n'
+            f'password_file = "{secret}"\nstarts_on = "2026-01-01"\nends_on = "2030-12-31"\n'
+        )
+        secret.write_text("wrong-horse\n")
+        code, _, err = await asyncio.to_thread(
+            operator.types, "probe", "av", "--transcript", str(transcript)
+        )
+        assert code == 4
+        code, _, err = await asyncio.to_thread(operator.types, "pull", "av")
+        assert code == 4
+        assert "401" in err
+        stopped = (await asyncio.to_thread(operator.asks, "status"))["upstreams"][1]
+        assert (stopped["name"], stopped["state"]) == ("av", "stopped")
+        secret.write_text("correct-horse\n")
+        before = set(operator.mirror.folder.rglob("*"))
+        met = await asyncio.to_thread(operator.asks, "probe", "av")
+        assert set(operator.mirror.folder.rglob("*")) == before
+        assert (met["address"], met["status"], met["assurance"]) == (vendor.url, "200", "signed")
+        code, out, _ = await asyncio.to_thread(operator.types, "pull", "av")
+        assert code == 0
+        assert "av: published; engine 1; to stable" in out
+    told = transcript.read_text()
+    assert "< 401" in told
+    assert (
+        "horse" not in told + err + (operator.mirror.folder / "state/upstreams/av.json").read_text()
+    )
+    client = operator.mirror.client(tmp_path / "vendor-client", repository="av")
+    assert client.contents("engine", now=now()) == {"a.yar": b"rule a"}
+    found = await asyncio.to_thread(operator.asks, "status")
+    assert [one["name"] for one in found["repositories"]] == ["site", "av"]
+    assert found["repositories"][1]["channels"][0]["tracks"] == {"stable": 1}
+
+
+def test_gc_tells_what_it_would_remove(operator: Operator) -> None:
+    code, out, _ = operator.types("gc", "--dry-run")
+    assert code == 0
+    assert out.startswith("site: would remove 0 objects, 0 bytes; ")
