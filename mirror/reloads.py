@@ -1,0 +1,51 @@
+"""What became of files that changed on disk: ``state/reloads.json``."""
+
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from keys import files
+from keys.errors import StateError
+
+MAX_RELOADS_BYTES = 1 << 20
+
+
+class Reload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The last change of one thing; a refused one left the old in force."""
+
+    at: datetime
+    accepted: bool
+    cause: str = ""
+    hint: str = ""
+
+
+def read(path: Path) -> dict[str, Reload]:
+    """Return the last change of each thing.
+
+    Raises:
+        StateError: the file is unusable.
+
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_RELOADS_BYTES)
+        return msgspec.json.decode(data, type=dict[str, Reload])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError) as exc:
+        raise StateError(f"{path}: {exc}", hint="remove the file") from exc
+
+
+def write(path: Path, reloads: dict[str, Reload]) -> None:
+    """Remember them.
+
+    Raises:
+        StateError: the disk refuses.
+
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write(path, msgspec.json.encode(reloads))
+    except OSError as exc:
+        raise StateError(f"{path}: {exc.strerror or exc}") from exc

@@ -1,0 +1,129 @@
+"""A repository with its small objects in memory: no disk, no thread for what is asked most."""
+
+import asyncio
+from collections import OrderedDict
+from datetime import datetime
+
+import structlog
+
+from keys.errors import Error, LimitError, MissingError
+from keys.model.standing import LicenceState
+from mirror.storage.base import Store
+from mirror.web.layout import Kind, Place
+from mirror.web.snapshot import MAX_ROLE_BYTES, Document, Snapshot, SnapshotReader
+
+MAX_HOT_BYTES = 64 << 20  # of one repository
+MAX_HOT_OBJECT_BYTES = 256 << 10  # a larger target is sent from its file
+MAX_ABSENT_NAMES = 1024
+MIN_REFRESH_SECONDS = 0.25  # between two looks at the store that requests caused
+
+
+class HotRepository:
+    """One repository of a store, as requests see it."""
+
+    def __init__(self, store: Store, name: str, *, indexed: bool) -> None:
+        self.name = name
+        self.snapshot: Snapshot | None = None
+        self.problem = ""
+        self._store = store
+        self._reader = SnapshotReader(store, name, indexed=indexed)
+        self._objects: OrderedDict[str, Document] = OrderedDict()
+        self._size = 0
+        self._absent: set[str] = set()
+        self._refreshing = asyncio.Lock()
+        self._refreshed = float("-inf")
+
+    async def refresh(self) -> None:
+        """Look whether another timestamp was published; a broken one leaves the last in force."""
+        async with self._refreshing:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        self._absent.clear()
+        started = asyncio.get_running_loop().time()
+        try:
+            found = await self._reader.read(self.snapshot)
+        except (Error, KeyError) as exc:
+            self._report(str(exc))
+        else:
+            self._report("")
+            self.snapshot = found or self.snapshot
+        self._refreshed = started
+
+    def _report(self, problem: str) -> None:
+        if problem and problem != self.problem:
+            structlog.get_logger().error("repository", repository=self.name, cause=problem)
+        self.problem = problem
+
+    async def document(self, place: Place) -> Document | None:
+        """Return a small object from memory, or None when it is to be sent from its file.
+
+        Raises:
+            MissingError: there is no such object.
+
+        """
+        if place.kind is Kind.timestamp:
+            if self.snapshot is None:
+                raise MissingError(place.name)
+            return self.snapshot.timestamp
+        if found := self._objects.get(place.name):
+            self._objects.move_to_end(place.name)
+            return found
+        return await self._load(place)
+
+    async def _load(self, place: Place) -> Document | None:
+        if place.name in self._absent:
+            raise MissingError(place.name)
+        limit = MAX_ROLE_BYTES if place.kind is Kind.role else MAX_HOT_OBJECT_BYTES
+        try:
+            data = await self._store.read(self.path(place), max_bytes=limit)
+        except LimitError:
+            return None
+        except MissingError:
+            if len(self._absent) < MAX_ABSENT_NAMES:
+                self._absent.add(place.name)
+            raise
+        return self._keep(place.name, Document.of(data))
+
+    def _keep(self, name: str, document: Document) -> Document:
+        self._size += len(document.data) - len(self._drop(name))
+        self._objects[name] = document
+        while self._size > MAX_HOT_BYTES:
+            self._size -= len(self._objects.popitem(last=False)[1].data)
+        return document
+
+    def _drop(self, name: str) -> bytes:
+        known = self._objects.pop(name, None)
+        return known.data if known else b""
+
+    async def allows(self, place: Place, standing: LicenceState | None) -> bool:
+        """Tell whether a licence covers a blob; one nobody named yet is looked for once more.
+
+        Another process may have published it a moment ago.
+        """
+        if not self._names(place.name):
+            await self._look_again()
+        return self.snapshot is not None and self.snapshot.index.allows(place.name, standing)
+
+    def _names(self, name: str) -> bool:
+        return self.snapshot is not None and name in self.snapshot.index
+
+    async def _look_again(self) -> None:
+        """Look at the store later than now, and no more often than the limit allows."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        async with self._refreshing:
+            if self._refreshed > asked:
+                return
+            await asyncio.sleep(max(0.0, self._refreshed + MIN_REFRESH_SECONDS - loop.time()))
+            await self._refresh()
+
+    @property
+    def newest(self) -> datetime | None:
+        """When the newest release was published: signed, so the clock is not behind it."""
+        releases = self.snapshot.releases.values() if self.snapshot else ()
+        return max((release.published for release in releases), default=None)
+
+    def path(self, place: Place) -> str:
+        """Name an object as the store does."""
+        return f"r/{self.name}/{place.name}"

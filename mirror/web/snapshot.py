@@ -1,0 +1,165 @@
+"""A repository as it is served at one moment: its timestamp, role expiries and blob index."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from keys.errors import MissingError, StoreError
+from keys.model import release as wire
+from mirror.fleet.entitlement import BlobIndex, ReleaseBlobs
+from mirror.storage.base import Store
+from mirror.web.layout import TIMESTAMP
+
+MAX_ROLE_BYTES = 32 << 20
+MAX_ROLES = 5000
+MAX_ROOTS = 1024
+
+_MANIFEST = re.compile(r"([a-z0-9][a-z0-9-]{0,62})/releases/([0-9]{1,16})\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Bytes kept in memory and the ETag that is their hash."""
+
+    data: bytes
+    etag: str
+
+    @classmethod
+    def of(cls, data: bytes) -> "Document":
+        """Hash these bytes."""
+        return cls(data, f'"{hashlib.sha256(data).hexdigest()}"')
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one timestamp names; replaced whole when another one is published."""
+
+    stored: str  # the store's version of timestamp.json
+    timestamp: Document
+    version: int
+    expires: Mapping[str, datetime]
+    index: BlobIndex = field(default_factory=BlobIndex)
+    releases: Mapping[str, ReleaseBlobs] = field(default_factory=dict)
+
+
+class _Version(msgspec.Struct):
+    version: int
+
+
+class _Hashes(msgspec.Struct):
+    hashes: dict[str, str]
+
+
+class _Signed(msgspec.Struct):
+    version: int
+    expires: datetime
+    meta: dict[str, _Version] = {}
+    targets: dict[str, _Hashes] = {}
+
+
+class _Role(msgspec.Struct):
+    signed: _Signed
+
+
+class SnapshotReader:
+    """Reads one repository's snapshots; what the last one knew is not read again."""
+
+    def __init__(self, store: Store, repository: str, *, indexed: bool) -> None:
+        self._store = store
+        self._folder = f"r/{repository}"
+        self._indexed = indexed
+
+    async def read(self, last: Snapshot | None) -> Snapshot | None:
+        """Return the snapshot in force: ``last`` while nothing changed, None while there is none.
+
+        Raises:
+            StoreError: the store failed, or holds what is not a repository.
+
+        """
+        stat = await self._store.stat(f"{self._folder}/{TIMESTAMP}")
+        if stat is None:
+            return None
+        if last is not None and stat.version == last.stored:
+            return last
+        timestamp = await self._bytes(TIMESTAMP)
+        roles = await self._roles(timestamp)
+        releases = await self._releases(roles, last.releases if last else {})
+        index = await asyncio.to_thread(BlobIndex.of, releases.values())
+        return Snapshot(
+            stored=stat.version,
+            timestamp=Document.of(timestamp),
+            version=roles["timestamp"].version,
+            expires={name: role.expires for name, role in roles.items()},
+            index=index,
+            releases=releases,
+        )
+
+    async def _roles(self, timestamp: bytes) -> dict[str, _Signed]:
+        roles = {"timestamp": _decode(timestamp, TIMESTAMP)}
+        snapshot = await self._role("snapshot", roles["timestamp"].meta["snapshot.json"].version)
+        roles["snapshot"] = snapshot
+        if len(snapshot.meta) > MAX_ROLES:
+            raise StoreError(f"{self._folder}: more than MAX_ROLES={MAX_ROLES} roles")
+        for file, meta in snapshot.meta.items():
+            name = file.removesuffix(".json")
+            roles[name] = await self._role(name, meta.version)
+        roles["root"] = await self._newest_root()
+        return roles
+
+    async def _newest_root(self) -> _Signed:
+        number = 1
+        while number < MAX_ROOTS and await self._store.stat(self._root(number + 1)):
+            number += 1
+        return await self._role("root", number)
+
+    def _root(self, number: int) -> str:
+        return f"{self._folder}/metadata/{number}.root.json"
+
+    async def _role(self, name: str, version: int) -> _Signed:
+        file = f"metadata/{version}.{name}.json"
+        return _decode(await self._bytes(file), f"{self._folder}/{file}")
+
+    async def _releases(
+        self, roles: Mapping[str, _Signed], known: Mapping[str, ReleaseBlobs]
+    ) -> dict[str, ReleaseBlobs]:
+        """Read the manifests and file lists that are new; nothing where no index is needed."""
+        releases: dict[str, ReleaseBlobs] = {}
+        for role in roles.values() if self._indexed else ():
+            for target, pinned in role.targets.items():
+                if not _MANIFEST.fullmatch(target):
+                    continue
+                name = "targets/" + wire.blob_name(target, pinned.hashes.get("sha256", ""))
+                releases[name] = known.get(name) or await self._release(name)
+        return releases
+
+    async def _release(self, name: str) -> ReleaseBlobs:
+        data = await self._bytes(name, wire.MAX_MANIFEST_BYTES)
+        manifest = wire.decode(data, wire.Manifest, f"{self._folder}/{name}")
+        target = wire.file_list_target(manifest.channel, manifest.sequence)
+        place = "targets/" + wire.blob_name(target, manifest.file_list.sha256)
+        files = await asyncio.to_thread(
+            wire.decode_file_list, await self._bytes(place, wire.MAX_FILE_LIST_BYTES), place
+        )
+        blobs = tuple(
+            "targets/" + wire.blob_name(wire.file_target(manifest.channel, file.path), file.sha256)
+            for file in (*files, *manifest.originals)
+        )
+        return ReleaseBlobs(manifest.published, blobs)
+
+    async def _bytes(self, name: str, max_bytes: int = MAX_ROLE_BYTES) -> bytes:
+        try:
+            return await self._store.read(f"{self._folder}/{name}", max_bytes=max_bytes)
+        except MissingError as exc:
+            raise StoreError(f"{self._folder}/{name}: named by signed metadata, missing") from exc
+
+
+def _decode(data: bytes, what: str) -> _Signed:
+    try:
+        return msgspec.json.decode(data, type=_Role).signed
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise StoreError(f"{what}: not signed metadata: {exc}") from exc

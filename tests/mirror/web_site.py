@@ -1,0 +1,120 @@
+"""A mirror's HTTP application over a real repository, with a clock the test sets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from keys.credentials import Credential, Secret
+from keys.model.licence import Kind, Licence
+from keys.model.release import Manifest, Pin, blob_name, file_target
+from mirror.fleet.customers import Customers
+from mirror.fleet.doors import Door, OpenDoor
+from mirror.fleet.throttle import Throttle
+from mirror.storage.base import Store
+from mirror.web.access import Gate, Proxies
+from mirror.web.hot import HotRepository
+from mirror.web.metrics import Facts, Metrics
+from mirror.web.repository import Repositories
+from mirror.web.service import Service
+from tests.mirror.site import BY, NOW, Client, Mirror, candidate
+
+Browser: TypeAlias = TestClient[web.Request, web.Application]
+PASSWORD = Secret("correct horse")
+
+
+def licence(
+    username: str, ends_on: date, *, starts_on: date | None = None, sequence: int = 1
+) -> Licence:
+    """Make a licence of channel ``inhouse``, as its issuer would."""
+    starts_on = starts_on or date(ends_on.year - 1, ends_on.month, 1)
+    return Licence(
+        id=f"{username}-{sequence}",
+        serial=username,
+        kind=Kind.feed,
+        product="rules",
+        organisation="株式会社例",
+        seats=50,
+        starts_on=starts_on,
+        ends_on=ends_on,
+        tz="Asia/Tokyo",
+        sequence=sequence,
+        issued_at=datetime(2026, 1, 1, tzinfo=NOW.tzinfo),
+        feeds=("inhouse",),
+    )
+
+
+def customers(licences: Mapping[str, Licence]) -> Customers:
+    found = Customers()
+    for username, one in licences.items():
+        found = found.add(username, one, PASSWORD, now=NOW)
+    return found
+
+
+def auth(username: str, password: str = PASSWORD.reveal()) -> dict[str, str]:
+    return {"Authorization": Credential(username, Secret(password)).basic()}
+
+
+@dataclass
+class WebSite:
+    """One mirror, one service; ``now`` is what its clock says."""
+
+    folder: Path
+    store: Store | None = None
+    now: datetime = NOW
+    mirror: Mirror = field(init=False)
+    service: Service = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mirror = Mirror.found(self.folder / "mirror")
+        self.store = self.store or self.mirror.store
+
+    @property
+    def site(self) -> HotRepository:
+        return self.service.repositories.by_name["site"]
+
+    def door(self, door: Door, *, proxies: Proxies | None = None) -> None:
+        """Put another door in force."""
+        self.service.repositories = self._repositories(door, proxies)
+
+    def _repositories(self, door: Door, proxies: Proxies | None = None) -> Repositories:
+        assert self.store is not None
+        return Repositories(
+            store=self.store,
+            by_name={"site": HotRepository(self.store, "site", indexed=door.gated)},
+            gate=Gate(door, Throttle(), proxies or Proxies((), required=False)),
+            public=isinstance(door, OpenDoor),
+        )
+
+    async def application(self, door: Door | None = None, **limits: float) -> web.Application:
+        """Build the application, its repository loaded."""
+        self.service = Service(
+            self._repositories(door or OpenDoor()),
+            Metrics(lambda: Facts(self.now)),
+            lambda: self.now,
+            max_in_flight=int(limits.get("max_in_flight", 1000)),
+            max_seconds=limits.get("max_seconds", 60),
+        )
+        await self.site.refresh()
+        return self.service.application()
+
+    async def publish(self, contents: Mapping[str, bytes], *, channel: str = "inhouse") -> Manifest:
+        """Publish a release to stable as another process would, and return its manifest."""
+        folder = self.folder / f"release-{len(list(self.folder.iterdir()))}"
+        published = await self.mirror.publishing().release(
+            candidate(folder, contents), channel=channel, track="stable", engine="yara",
+            by=BY, now=self.now,
+        )  # fmt: skip
+        return self.client().offered(published.channel, now=self.now)
+
+    def client(self) -> Client:
+        return self.mirror.client(self.folder / f"client-{len(list(self.folder.iterdir()))}")
+
+
+def blob_url(path: str, data: bytes, *, channel: str = "inhouse", repository: str = "site") -> str:
+    """Tell the URL of a release's file."""
+    return f"/r/{repository}/targets/{blob_name(file_target(channel, path), Pin.of(data).sha256)}"
