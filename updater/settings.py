@@ -31,6 +31,7 @@ class EngineSettings(Table, frozen=True):
     socket: str = ""  # clamd, yara: unix socket path or HOST:PORT
     clamd_config: str = ""  # clamd: read to warn about settings that break a reload
     clamscan: str = "clamscan"
+    memory_per_definition_byte: float = 4.0  # clamd: what a second engine needs; 0: no check
     externals: tuple[str, ...] = ("filename", "filepath", "extension", "filetype", "owner", "md5")
     test_command: tuple[str, ...] = ()  # command: {folder} is replaced
     reload_command: tuple[str, ...] = ()
