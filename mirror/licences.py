@@ -1,21 +1,99 @@
-"""Where this site's own licences stand: records made of what the operator typed."""
+"""Where this site's own licences stand: by their signed files, or by what the operator typed.
 
+With ``issuer`` a licence's file is verified at each reading, and the files that were in force are
+kept below ``state/licences``. Without, the file is opaque and its dates are those in the settings.
+"""
+
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from pathlib import Path
 
-from keys.errors import LicenceError
+from keys import files
+from keys.errors import LicenceError, StateError
+from keys.licences import LicenceStore
 from keys.model.licence import Kind, Licence
-from keys.model.standing import LicenceState, state_at
-from mirror.settings import LicenceSettings
+from keys.model.standing import LicenceState, reference_time, state_at
+from keys.trust.licence import Issuers, read_file
+from mirror.settings import LicenceSettings, Settings
+
+TYPED = "typed by operator"
+SIGNED = "signed by the issuer"
 
 
-def standing(settings: LicenceSettings, now: datetime) -> LicenceState:
-    """Tell where a licence stands.
+@dataclass(frozen=True, slots=True)
+class Licences:
+    """The licences of one mirror; ``folder`` keeps the files that were in force."""
 
-    Raises:
-        LicenceError: its dates make no licence.
+    folder: Path
 
-    """
-    return state_at([_typed(settings)], now)
+    @classmethod
+    def of(cls, settings: Settings) -> "Licences":
+        """Open those of the mirror these settings describe."""
+        return cls(settings.folder / "state" / "licences")
+
+    def standing(self, settings: LicenceSettings, now: datetime) -> LicenceState:
+        """Tell where a licence stands; the clock cannot be behind what its issuer signed.
+
+        Raises:
+            LicenceError: as ``records``.
+
+        """
+        records = self.records(settings)
+        return state_at(records, reference_time(now, records))
+
+    def records(self, settings: LicenceSettings) -> tuple[Licence, ...]:
+        """Return what is held of a licence together with its file; writes nothing.
+
+        Raises:
+            LicenceError: the file is missing, edited, forged, or older than one held, or the
+                typed dates make no licence.
+            SettingsError: the issuer's key is unusable.
+
+        """
+        if not settings.issuer:
+            return (_typed(settings),)
+        data, issuers = read_file(Path(settings.file)), Issuers.read(Path(settings.issuer))
+        return self._store(settings).with_file(data, issuers, settings.file)
+
+    def remember(self, settings: LicenceSettings) -> tuple[Licence, ...]:
+        """Return the same, and keep the file: no older one counts from now on.
+
+        Raises:
+            LicenceError, SettingsError: as ``records``.
+            StateError: it cannot be kept.
+
+        """
+        if not settings.issuer:
+            return self.records(settings)
+        data, issuers = read_file(Path(settings.file)), Issuers.read(Path(settings.issuer))
+        return self._store(settings).admit(data, issuers, settings.file)
+
+    def replace(self, settings: LicenceSettings, source: Path) -> tuple[Licence, ...]:
+        """Put another file in the place of a licence's file; the credential is not touched.
+
+        Raises:
+            LicenceError, SettingsError: as ``records``; nothing was changed.
+            StateError: it cannot be written.
+
+        """
+        data, place, store = read_file(source), Path(settings.file), self._store(settings)
+        if settings.issuer:
+            store.with_file(data, Issuers.read(Path(settings.issuer)), str(source))
+        try:
+            if place.exists() and not settings.issuer:
+                store.admit_opaque(read_file(place))
+            files.write(place, data, mode=0o640)
+        except OSError as exc:
+            raise StateError(f"{place}: {exc.strerror or exc}") from exc
+        return self.remember(settings)
+
+    def _store(self, settings: LicenceSettings) -> LicenceStore:
+        return LicenceStore(self.folder / settings.name)
+
+
+def dates_of(settings: LicenceSettings) -> str:
+    """Tell who vouches for a licence's dates."""
+    return SIGNED if settings.issuer else TYPED
 
 
 def _typed(settings: LicenceSettings) -> Licence:
@@ -36,4 +114,7 @@ def _typed(settings: LicenceSettings) -> Licence:
             issued_at=datetime.combine(starts_on, time(), UTC),
         )
     except ValueError as exc:
-        raise LicenceError(f"licence {settings.name}: {exc}") from exc
+        raise LicenceError(
+            f"licence {settings.name}: {exc}",
+            hint="type starts_on and ends_on, or name the issuer's public key as `issuer`",
+        ) from exc

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from keys.credentials import Credential, passphrase, read_secret
-from keys.errors import LicenceError, SettingsError
+from keys.errors import Error, SettingsError
 from keys.model.release import LICENCE_STATUS_TARGET, LicenceEnd, LicenceStatus, encode
 from keys.model.standing import LicenceState
 from keys.signing.delegations import CHANNELS
@@ -17,6 +17,7 @@ from keys.signing.keyring import open_ring
 from keys.signing.layout import SITE
 from keys.signing.publisher import Publisher
 from keys.signing.state import SNAPSHOT, TIMESTAMP
+from keys.trust.tuf_api import Signer
 from mirror.edition import Editions, Order
 from mirror.ingest import Destination, Ingest
 from mirror.journal import Journal
@@ -38,18 +39,40 @@ PASSPHRASE_VARIABLE = "SIGMIRROR_PASSPHRASE"  # noqa: S105 - the name of a varia
 Standing = Callable[[LicenceSettings, datetime], LicenceState]
 """Tell where a licence stands; LicenceError when its file is no licence."""
 
+Ring = Callable[[Settings], Mapping[str, Signer]]
+"""Open the online keys by name; UsageError when one cannot be used."""
+
+
+def online_keys(settings: Settings) -> Path:
+    """Tell the folder of the online keys."""
+    keys = settings.signing.keys
+    return (Path(keys) if keys else settings.folder / "keys") / "online"
+
+
+def open_online_ring(settings: Settings) -> Mapping[str, Signer]:
+    """Open the online keys with the passphrase the settings name.
+
+    Raises:
+        UsageError: no passphrase, or a key cannot be used.
+
+    """
+    name = settings.signing.passphrase_file
+    secret = passphrase(Path(name) if name else None, PASSPHRASE_VARIABLE)
+    return open_ring(online_keys(settings), secret)
+
 
 @dataclass(frozen=True, slots=True)
 class MirrorSite:
     """The collaborators of one mirror.
 
     ``standing`` reads this site's own licences; ``entitlements`` tells what its customers'
-    licences still cover, so that those releases are kept.
+    licences still cover, so that those releases are kept; ``ring`` opens the online keys.
     """
 
     settings: Settings
     standing: Standing
     entitlements: Callable[[], Iterable[Entitlement]] = tuple
+    ring: Ring = open_online_ring
 
     @property
     def folder(self) -> Path:
@@ -92,12 +115,10 @@ class MirrorSite:
         return Policies(self.editions)
 
     def _publisher(self, metadata: Mapping[str, bytes]) -> Publisher:
-        signing, expiry = self.settings.signing, self.settings.expiry
-        keys = Path(signing.keys) if signing.keys else self.folder / "keys"
-        file = Path(signing.passphrase_file) if signing.passphrase_file else None
+        expiry = self.settings.expiry
         return Publisher(
             metadata,
-            open_ring(keys / "online", passphrase(file, PASSPHRASE_VARIABLE)),
+            self.ring(self.settings),
             {
                 CHANNELS: timedelta(seconds=expiry.channels_seconds),
                 SNAPSHOT: timedelta(seconds=expiry.snapshot_seconds),
@@ -188,13 +209,13 @@ class MirrorSite:
             )
         )
 
-    def standings(self, now: datetime) -> dict[str, LicenceState | LicenceError]:
+    def standings(self, now: datetime) -> dict[str, LicenceState | Error]:
         """Tell where each of this site's licences stands."""
-        found: dict[str, LicenceState | LicenceError] = {}
+        found: dict[str, LicenceState | Error] = {}
         for licence in self.settings.licence:
             try:
                 found[licence.name] = self.standing(licence, now)
-            except LicenceError as exc:
+            except Error as exc:
                 found[licence.name] = exc
         return found
 
@@ -208,4 +229,4 @@ def _credential(licence: LicenceSettings | None) -> Credential | None:
 def _credential_files(licence: LicenceSettings | None) -> tuple[Path, ...]:
     if licence is None:
         return ()
-    return tuple(Path(name) for name in (licence.file, licence.password_file) if name)
+    return tuple(Path(name) for name in (licence.file, licence.issuer, licence.password_file) if name)

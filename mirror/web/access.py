@@ -68,6 +68,10 @@ class Gate:
         self._throttle = throttle
         self._proxies = proxies
 
+    def with_door(self, door: Door) -> "Gate":
+        """Put another door in its place; who has to wait still has to."""
+        return Gate(door, self._throttle, self._proxies)
+
     async def admit(self, request: web.Request, *, now: datetime) -> Visitor:
         """Tell who asks.
 

@@ -8,27 +8,28 @@ from mirror.settings import Tls
 
 
 class Certificate:
-    """A server context whose certificate can be replaced while it listens."""
+    """A server context whose chain and key can be replaced while it listens."""
 
     def __init__(self, tls: Tls) -> None:
-        self._current = _context(tls)
-        self.context = _context(tls)  # the listener's; hands over to the current one
-        self.context.sni_callback = self._hand_over
-
-    def replace(self, tls: Tls) -> None:
-        """Use another chain and key from the next handshake on.
+        """Load a chain and its key.
 
         Raises:
-            SettingsError: they cannot be used; the old ones stay in force.
+            SettingsError: as ``load``.
 
         """
-        self._current = _context(tls)
+        self._current = load(tls)
+        self.context = load(tls)  # the listener's; hands over to the current one
+        self.context.sni_callback = self._hand_over
+
+    def take(self, context: ssl.SSLContext) -> None:
+        """Use another chain and key from the next handshake on."""
+        self._current = context
 
     def _hand_over(self, connection: ssl.SSLObject, _name: str | None, _own: object) -> None:
         connection.context = self._current
 
 
-def _context(tls: Tls) -> ssl.SSLContext:
+def load(tls: Tls) -> ssl.SSLContext:
     """Load a chain and its key.
 
     Raises:
