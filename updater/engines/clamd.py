@@ -1,6 +1,7 @@
 """The engine clamd: loads through clamscan, reloads and proves over clamd's own socket."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from updater.settings import EngineSettings
 UNOFFICIAL = ".UNOFFICIAL"  # what clamd adds to the name of every definition that is not ClamAV's
 UNKNOWN_VERSION = "ClamAV"
 _VERSION_TIMEOUT_SECONDS = 10.0
+_VERSION = re.compile(r"ClamAV [^/\s]{1,40}")  # what follows a "/" is of its databases
 _READABLE_BY_ALL = 0o004
 
 
@@ -51,15 +53,15 @@ class ClamdEngine:
     def version(self) -> str:
         """Tell ClamAV's version, from clamd or else from clamscan; never the databases'."""
         try:
-            reply = self._ask("VERSION")
+            return _version(self._ask("VERSION")) or self._clamscan_version()
         except UnprovenError:
-            reply = self._clamscan_version()
-        return reply.partition("/")[0].strip() or UNKNOWN_VERSION
+            return self._clamscan_version()
 
     def _clamscan_version(self) -> str:
         try:
             program = [self._settings.clamscan, "--version"]
-            return run(program, timeout_seconds=_VERSION_TIMEOUT_SECONDS).output
+            finished = run(program, timeout_seconds=_VERSION_TIMEOUT_SECONDS)
+            return _version(finished.output) or UNKNOWN_VERSION
         except HostError:
             return UNKNOWN_VERSION
 
@@ -91,7 +93,7 @@ class ClamdEngine:
             return ()
         path = Path(self._settings.clamd_config)
         try:
-            found = ClamdConfig.load(path).findings(self._current)
+            found = ClamdConfig.load(path).findings(self._current, self._settings.socket)
             return tuple(f"{path}: {finding}" for finding in found)
         except Error as exc:
             return (str(exc),)
@@ -111,19 +113,28 @@ class ClamdEngine:
         )
 
 
+def _version(reply: str) -> str:
+    """Read the program's version; "" from what is no ClamAV."""
+    found = _VERSION.match(reply)
+    return found[0] if found else ""
+
+
 def _sizes(folder: Path) -> dict[str, int]:
     """List the databases of a folder; the engine's user must be able to read each.
 
     Raises:
-        EngineError: a file only its owner or group can read.
+        EngineError: there is a folder in it, which clamd would leave out without a word.
+        HostError: a file only its owner or group can read.
 
     """
     sizes: dict[str, int] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
+            if entry.is_dir():
+                raise EngineError(f"{entry.name}: clamd reads no folder inside its folder")
             if databases.extension(entry.name) in databases.LOADED:
                 status = entry.stat()
                 if not status.st_mode & _READABLE_BY_ALL:
-                    raise EngineError(f"{entry.name}: clamd's user cannot read it")
+                    raise HostError(f"{entry.path}: clamd's user cannot read it")
                 sizes[entry.name] = status.st_size
     return sizes

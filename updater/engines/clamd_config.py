@@ -53,7 +53,7 @@ class ClamdConfig:
         found = _SIZE.fullmatch(self.text(name))
         return int(found["number"]) * _UNITS[found["unit"].lower()] if found else default
 
-    def findings(self, current: Path) -> Iterator[str]:
+    def findings(self, current: Path, socket: str) -> Iterator[str]:
         """Say what keeps this clamd from loading ``current`` safely or from showing its marker."""
         if not self.flag("ConcurrentDatabaseReload", default=True):
             yield "ConcurrentDatabaseReload no: a reload can hang every scan; set it to yes"
@@ -66,6 +66,9 @@ class ClamdConfig:
         folder = self.text("DatabaseDirectory", "/var/lib/clamav")
         if not _same_place(Path(folder), current):
             yield f"DatabaseDirectory {folder}: definitions are installed as {current}; set it so"
+        own = self.text("LocalSocket")
+        if socket.startswith("/") and own and not _same_place(Path(own), Path(socket)):
+            yield f"LocalSocket {own}: the settings ask {socket}, which may be another clamd"
 
 
 def _same_place(one: Path, other: Path) -> bool:

@@ -1,28 +1,45 @@
 """The load test of a generation for clamd: ClamAV's own loader, and everything it says.
 
 ``clamscan`` exits 0 over a broken .yar and loads the rest, so its exit code is not enough: each
-database must be named as loaded, and no error or warning may be left on its standard error.
+database must be named as loaded, no error may stand on its standard error, and no warning that
+names a file or tells of something left out. What says that this host cannot run the test, and
+nothing of the definitions, is the host's fault: no release is blamed for it.
 """
 
+import contextlib
 import re
 import signal
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from keys.errors import EngineError, HostError
 from updater.engines.base import Loaded, Marker
+from updater.engines.databases import is_signatures
 from updater.engines.process import LOW_PRIORITY, Finished, run
 
 CLEAN_SAMPLE = b"nothing to see here\n"
 MAX_COMPLAINTS = 5
 _DEBUG = b"LibClamAV debug: "
 _LOADED = re.compile(r"^LibClamAV debug: (?P<path>.+) loaded$", re.MULTILINE)
-_COMPLAINT = re.compile(r"^(?:LibClamAV (?:Error|Warning)|ERROR|WARNING): (?P<text>.*)$")
+_ERROR = re.compile(r"^(?:LibClamAV Error|ERROR): (?P<text>.*)$")
+_WARNING = re.compile(r"^(?:LibClamAV Warning|WARNING): (?P<text>.*)$")
 _AGE_BANNER = "***"  # about the age of databases or of ClamAV itself
+_LEFT_OUT = re.compile(
+    r"skip|fail|ignor|invalid|malformed|unsupported|duplicate|can't", re.IGNORECASE
+)
 _KNOWN = re.compile(r"^Known viruses: (?P<count>\d+)$", re.MULTILINE)
 _FOUND = re.compile(r"^.*/(?P<sample>marker|clean): (?P<name>.*) FOUND$", re.MULTILINE)
-_OUT_OF_MEMORY = re.compile(r"[Cc]an't allocate memory|[Oo]ut of memory|malloc")
+_HOST_FAULT = re.compile(
+    r"can't (?:allocate memory|access|create|open|get file status)|out of memory|"
+    r"access denied|permission denied|no space left",
+    re.IGNORECASE,
+)
+_CRASHES = frozenset(
+    {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGXCPU}
+)
+_CODES = {"marker": 1, "clean": 0}  # something was found, nothing was
+_MARKER_SIGNATURES = 1
 
 
 def load(
@@ -37,20 +54,32 @@ def load(
 
     Raises:
         EngineError: a file was refused or skipped, or a sample got the wrong verdict.
-        HostError: ``program`` is missing, killed for want of memory, or too slow.
+        HostError: ``program`` is missing or cannot run here, was killed, or is too slow.
 
     """
-    with tempfile.TemporaryDirectory(prefix="sigupdate-") as scratch:
-        samples = {"clean": CLEAN_SAMPLE, **({"marker": marker.sample} if marker else {})}
-        for name, data in samples.items():
-            (Path(scratch) / name).write_bytes(data)
+    options = ["--debug", "--detect-pua=yes", f"--database={folder}"]  # PUA: *.ndu and the like
+    with _samples(marker) as paths:
         finished = run(
-            [program, "--debug", f"--database={folder}", *(f"{scratch}/{n}" for n in samples)],
+            [program, *options, *paths],
             timeout_seconds=timeout_seconds,
             wanted_errors=_matters,
             nice=LOW_PRIORITY,
         )
     return judge(finished, folder, names, marker)
+
+
+@contextlib.contextmanager
+def _samples(marker: Marker | None) -> Iterator[list[str]]:
+    """Lay out what is scanned, for as long as the block runs."""
+    samples = {"clean": CLEAN_SAMPLE, **({"marker": marker.sample} if marker else {})}
+    with contextlib.ExitStack() as stack:
+        try:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="sigupdate-"))
+            for name, data in samples.items():
+                (Path(scratch) / name).write_bytes(data)
+        except OSError as exc:
+            raise HostError(f"no temporary folder to test in: {exc.strerror or exc}") from exc
+        yield [f"{scratch}/{name}" for name in samples]
 
 
 def _matters(line: bytes) -> bool:
@@ -66,32 +95,62 @@ def judge(
         EngineError, HostError: as ``load``.
 
     """
-    complaints = _complaints(finished.errors, folder)
-    _check_host(finished, complaints)
+    _check_signal(finished.code)
+    complaints = list(_complaints(finished.errors, folder))
+    known = _KNOWN.search(finished.output)
+    if fault := next(filter(_HOST_FAULT.search, complaints), ""):
+        raise HostError(f"clamscan: {fault}")
     if complaints:
         raise EngineError(f"clamscan: {'; '.join(complaints[:MAX_COMPLAINTS])}")
-    loaded = {found["path"] for found in _LOADED.finditer(finished.errors)}
+    if known is None:
+        raise HostError(f"clamscan: exit {finished.code}: {_first_line(finished)}")
+    _check_loaded(finished.errors, folder, names)
+    _check_samples(finished.output, marker)
+    if finished.code != _CODES["marker" if marker else "clean"]:
+        raise HostError(f"clamscan: exit {finished.code}: {_first_line(finished)}")
+    count = int(known["count"])
+    _check_count(count, names, marker)
+    return Loaded(signatures=count, detail=f"clamscan: {len(names)} files")
+
+
+def _check_signal(code: int) -> None:
+    """Tell definitions that crash the loader from a loader that somebody ended."""
+    if code >= 0:
+        return
+    if -code in _CRASHES:
+        raise EngineError(f"clamscan: died of {signal.Signals(-code).name} over these definitions")
+    if -code == signal.SIGKILL:
+        raise HostError("clamscan: killed, as the kernel does when memory runs out")
+    raise HostError(f"clamscan: ended by signal {-code}")
+
+
+def _complaints(errors: str, folder: Path) -> Iterator[str]:
+    """List the errors, and the warnings that name a file or tell of something left out."""
+    for line in errors.splitlines():
+        if found := _ERROR.match(line):
+            yield found["text"].replace(f"{folder}/", "")
+        elif (found := _WARNING.match(line)) and _AGE_BANNER not in line:
+            text = found["text"]
+            if f"{folder}/" in text or _LEFT_OUT.search(text):
+                yield text.replace(f"{folder}/", "")
+
+
+def _first_line(finished: Finished) -> str:
+    return (finished.errors or finished.output).strip().partition("\n")[0][:200] or "no word"
+
+
+def _check_loaded(errors: str, folder: Path, names: Collection[str]) -> None:
+    loaded = {found["path"] for found in _LOADED.finditer(errors)}
     if skipped := sorted(name for name in names if f"{folder}/{name}" not in loaded):
         raise EngineError(f"clamscan: not loaded: {', '.join(skipped[:MAX_COMPLAINTS])}")
-    known = _KNOWN.search(finished.output)
-    if known is None or finished.code != (1 if marker else 0):
-        raise EngineError(f"clamscan: exit {finished.code}: {finished.output[:200].strip()}")
-    _check_samples(finished.output, marker)
-    return Loaded(signatures=int(known["count"]), detail=f"clamscan: {len(names)} files")
 
 
-def _complaints(errors: str, folder: Path) -> list[str]:
-    found = filter(None, map(_COMPLAINT.match, errors.splitlines()))
-    return [c["text"].replace(f"{folder}/", "") for c in found if _AGE_BANNER not in c["text"]]
-
-
-def _check_host(finished: Finished, complaints: list[str]) -> None:
-    """Tell a host without memory from a release that does not load."""
-    if finished.code == -signal.SIGKILL or any(map(_OUT_OF_MEMORY.search, complaints)):
-        raise HostError("clamscan: out of memory while loading the definitions")
-    if finished.code < 0:
+def _check_count(count: int, names: Collection[str], marker: Marker | None) -> None:
+    """Refuse signature files of which none counts, as when all ask for a later ClamAV."""
+    others = [n for n in names if is_signatures(n) and not (marker and n == marker.file_name)]
+    if others and count <= (_MARKER_SIGNATURES if marker else 0):
         raise EngineError(
-            f"clamscan: died of {signal.Signals(-finished.code).name} over these definitions"
+            f"clamscan: no signature in any of {len(others)} files, {others[0]} first"
         )
 
 

@@ -6,7 +6,7 @@ ClamAV knows it; every other file is named after its channel and path, ``<channe
 stay out of the folder.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from keys.errors import EngineError
@@ -14,13 +14,17 @@ from keys.model.release import File
 from updater.engines.base import MARKER_PREFIX
 
 CONTAINERS = frozenset({".cvd", ".cld", ".cud"})
-LOADED = CONTAINERS | frozenset(
-    ".cat .cbc .cdb .cfg .crb .db .fp .ftm .gdb .hdb .hdu .hsb .hsu .idb .ign .ign2 .imp .ioc .ldb "
-    ".ldu .mdb .mdu .msb .msu .ndb .ndu .pdb .pwdb .rmd .sdb .sfp .wdb .yar .yara .zmd".split()
-)
 # .cud is an unsigned container of any of the others; .ftm changes what a file is taken for.
-SUPPRESSING = frozenset(".ign .ign2 .fp .sfp .wdb .cfg .crb .cat .cud .ftm".split())
-YARA = frozenset({".yar", ".yara"})
+SUPPRESSING = frozenset(
+    {".ign", ".ign2", ".fp", ".sfp", ".wdb", ".cfg", ".crb", ".cat", ".cud", ".ftm"}
+)
+_SIGNATURES = CONTAINERS | frozenset(
+    {".cbc", ".cdb", ".db", ".hdb", ".hdu", ".hsb", ".hsu", ".ioc", ".ldb", ".ldu", ".mdb"}
+    | {".mdu", ".msb", ".msu", ".ndb", ".ndu", ".sdb", ".yar", ".yara"}
+)
+_BESIDE_SIGNATURES = frozenset({".gdb", ".idb", ".imp", ".pdb", ".pwdb", ".rmd", ".zmd"})
+LOADED = _SIGNATURES | SUPPRESSING | _BESIDE_SIGNATURES
+MAX_NAME_BYTES = 255  # of a file name, on the file systems of Linux
 
 
 def extension(name: str) -> str:
@@ -28,12 +32,17 @@ def extension(name: str) -> str:
     return PurePosixPath(name.rpartition("/")[2]).suffix.lower()
 
 
+def is_signatures(name: str) -> bool:
+    """Tell whether a file is there for its signatures, not for what surrounds them."""
+    return extension(name) in _SIGNATURES
+
+
 def layout(channel: str, files: Iterable[File]) -> dict[str, File]:
     """Name the files clamd reads inside the generation folder.
 
     Raises:
-        EngineError: two files would get one name, one has a marker's name, or one database
-            comes under two names.
+        EngineError: two files would get one name, one has a marker's name or a too long one,
+            or one database comes under two names.
 
     """
     chosen: dict[str, File] = {}
@@ -47,6 +56,8 @@ def layout(channel: str, files: Iterable[File]) -> dict[str, File]:
             )
         if name.startswith(MARKER_PREFIX):
             raise EngineError(f"{channel}: {file.path!r} has the name of a marker")
+        if len(name.encode()) > MAX_NAME_BYTES:
+            raise EngineError(f"{channel}: {file.path!r}: more than {MAX_NAME_BYTES=} as {name!r}")
         chosen[name] = file
     check_duplicates(chosen)
     return chosen

@@ -1,6 +1,6 @@
-"""The client side of clamd's protocol: one request on one connection, one limited reply.
+r"""The client side of clamd's protocol: one request on one connection, one limited reply.
 
-Commands are ``z<NAME>\\0``; INSTREAM adds chunks, each behind its length (4 bytes, big-endian),
+Commands are ``z<NAME>\0``; INSTREAM adds chunks, each behind its length (4 bytes, big-endian),
 and ends with a chunk of length 0. One time limit covers the whole exchange, so a reply that
 trickles in byte by byte is no answer either.
 """
@@ -11,6 +11,7 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 from keys.errors import SettingsError, UnprovenError
 from updater.engines.base import Verdict
@@ -117,11 +118,12 @@ class _Exchange:
         self._until = time.monotonic() + timeout_seconds
         self._socket: socket.socket | None = None
 
-    def __enter__(self) -> "_Exchange":
+    def __enter__(self) -> Self:
         try:
             self._socket = self._connect()
-        except OSError as exc:
-            raise UnprovenError(f"{self._what}: no connection: {exc.strerror or exc}") from exc
+        except (OSError, UnicodeError) as exc:  # a host name that cannot be one: UnicodeError
+            reason = getattr(exc, "strerror", None) or exc
+            raise UnprovenError(f"{self._what}: no connection: {reason}") from exc
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -149,6 +151,10 @@ class _Exchange:
                     self._waiting().sendall(piece)
                 except TimeoutError as exc:
                     raise self._late() from exc
+                except ConnectionError:
+                    raise
+                except OSError as exc:
+                    raise UnprovenError(f"{self._what}: {exc.strerror or exc}") from exc
 
     def reply(self) -> str:
         """Read up to the closing NUL."""

@@ -1,4 +1,4 @@
-"""Other programs: no shell, one time limit for the whole group, bounded output, clean environment."""
+"""Other programs: no shell, one time limit for the group, bounded output, clean environment."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from typing import IO
 
 from keys.errors import HostError
 
-MAX_OUTPUT_BYTES = 1 << 20  # kept of each of stdout and stderr
+MAX_OUTPUT_BYTES = 4 << 20  # kept of each of stdout and stderr
 LOW_PRIORITY = 10  # nice
 _PIECE_BYTES = 1 << 16
 _POLL_SECONDS = 0.05
@@ -86,8 +86,9 @@ def _started(argv: Sequence[str], nice: int) -> Iterator[Process]:
         reason = getattr(exc, "strerror", None) or exc
         raise HostError(f"{argv[0]}: cannot be started: {reason}") from exc
     try:
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, nice)
+        if nice:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, nice)
         yield process
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
