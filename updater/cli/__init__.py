@@ -21,6 +21,7 @@ COMMANDS = {
     "check-host": "updater.cli.setup:check_host",
     "setup": "updater.cli.setup:setup",
     "tuf": "updater.cli.tuf:tuf",
+    "yara-scanner": "updater.cli.scanner:yara_scanner",
 }
 
 

@@ -8,7 +8,7 @@ from updater.settings import EngineSettings
 
 _KINDS = {
     "clamd": "updater.engines.clamd:ClamdEngine",
-    "yara": "updater.engines.yara:YaraEngine",
+    "yara": "updater.engines.yara.engine:YaraEngine",
     "command": "updater.engines.command:CommandEngine",
 }
 
