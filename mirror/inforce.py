@@ -13,16 +13,17 @@ from pathlib import Path
 import structlog
 
 from keys import settings as loader
-from keys.errors import Error, LicenceError, SettingsError, UsageError
+from keys.errors import Error, LicenceError, SettingsError, StateError, UsageError
 from keys.model.licence import Licence
 from keys.model.standing import LicenceState, reference_time, state_at
 from keys.signing.state import ROOT, TARGETS, State
 from keys.trust.tuf_api import Signer
-from mirror import check, licences
+from mirror import check
 from mirror.fleet.ledger import customers_file, entitlements, hosts_file, open_door
 from mirror.fleet.throttle import Throttle
+from mirror.licences import Licences
 from mirror.rollout import Entitlement
-from mirror.settings import LicenceSettings, Settings
+from mirror.settings import LicenceSettings, ServeSettings, Settings
 from mirror.site import MirrorSite, online_keys, open_online_ring
 from mirror.watch import Subject
 from mirror.web import tls
@@ -58,7 +59,7 @@ class InForce:
 
         """
         settings = loader.load(config, Settings)
-        site = MirrorSite(settings, licences.standing)
+        site = MirrorSite(settings, Licences.of(settings).standing)
         blocking = [*check.serving(site), *(check.signing(settings) if signs else ())]
         if blocking:
             raise combined(config, blocking)
@@ -81,6 +82,11 @@ class InForce:
         return MirrorSite(
             self.settings, self._standing, self._entitlements, lambda _settings: self.ring
         )
+
+    @property
+    def serve(self) -> ServeSettings:
+        """The listener's settings."""
+        return self.settings.serve
 
     def _standing(self, settings: LicenceSettings, now: datetime) -> LicenceState:
         records = self.records.get(settings.name, ())
@@ -145,7 +151,7 @@ class InForce:
     def _refuse_new_problems(self, settings: Settings) -> None:
         now = self.clock()
         before, after = (
-            check.problems(MirrorSite(one, licences.standing), signs=self.signs, now=now)
+            check.problems(MirrorSite(one, Licences.of(one).standing), signs=self.signs, now=now)
             for one in (self.settings, settings)
         )
         known = {str(problem) for problem in before}
@@ -228,7 +234,10 @@ class InForce:
 
     def _licence_files(self) -> list[Path]:
         names = (
-            name for one in self.settings.licence for name in (one.file, one.password_file) if name
+            name
+            for one in self.settings.licence
+            for name in (one.file, one.issuer, one.password_file)
+            if name
         )
         return [Path(name) for name in names]
 
@@ -242,13 +251,13 @@ def combined(config: Path, problems: list[Error]) -> SettingsError:
 
 def _records(
     settings: Settings, known: Mapping[str, tuple[Licence, ...]]
-) -> tuple[dict[str, tuple[Licence, ...]], list[LicenceError]]:
+) -> tuple[dict[str, tuple[Licence, ...]], list[Error]]:
     """Read every licence; one that is refused leaves what was known of it."""
-    records, refused = dict[str, tuple[Licence, ...]](), list[LicenceError]()
+    records, refused = dict[str, tuple[Licence, ...]](), list[Error]()
     for one in settings.licence:
         try:
-            records[one.name] = licences.records(one)
-        except LicenceError as exc:
+            records[one.name] = Licences.of(settings).remember(one)
+        except (LicenceError, StateError) as exc:
             refused.append(exc)
             records[one.name] = known.get(one.name, ())
     return records, refused
@@ -267,7 +276,7 @@ async def _open_repositories(settings: Settings) -> Repositories:
     """Open every repository and the door to them; each is loaded when it is put in force."""
     serve = settings.serve
     door = open_door(serve.access, settings.folder)
-    site = MirrorSite(settings, licences.standing)
+    site = MirrorSite(settings, Licences.of(settings).standing)
     by_name = {
         name: HotRepository(site.store, name, indexed=door.gated) for name in site.repositories
     }

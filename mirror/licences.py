@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from keys import files
-from keys.errors import LicenceError, StateError
+from keys.errors import LicenceError, SettingsError, StateError
 from keys.licences import LicenceStore
 from keys.model.licence import Kind, Licence
 from keys.model.standing import LicenceState, reference_time, state_at
@@ -41,44 +41,55 @@ class Licences:
         records = self.records(settings)
         return state_at(records, reference_time(now, records))
 
+    def follow(self, settings: LicenceSettings, now: datetime) -> LicenceState:
+        """Tell the same, and keep the file as ``remember`` does.
+
+        Raises:
+            LicenceError: as ``records``.
+            StateError: as ``remember``.
+
+        """
+        records = self.remember(settings)
+        return state_at(records, reference_time(now, records))
+
     def records(self, settings: LicenceSettings) -> tuple[Licence, ...]:
         """Return what is held of a licence together with its file; writes nothing.
 
         Raises:
-            LicenceError: the file is missing, edited, forged, or older than one held, or the
-                typed dates make no licence.
-            SettingsError: the issuer's key is unusable.
+            LicenceError: the file is missing, edited, forged, or older than one held, the
+                issuer's key is unusable, or the typed dates make no licence.
+            StateError: what is held cannot be read.
 
         """
         if not settings.issuer:
             return (_typed(settings),)
-        data, issuers = read_file(Path(settings.file)), Issuers.read(Path(settings.issuer))
+        data, issuers = read_file(Path(settings.file)), _issuers(settings)
         return self._store(settings).with_file(data, issuers, settings.file)
 
     def remember(self, settings: LicenceSettings) -> tuple[Licence, ...]:
         """Return the same, and keep the file: no older one counts from now on.
 
         Raises:
-            LicenceError, SettingsError: as ``records``.
+            LicenceError: as ``records``.
             StateError: it cannot be kept.
 
         """
         if not settings.issuer:
             return self.records(settings)
-        data, issuers = read_file(Path(settings.file)), Issuers.read(Path(settings.issuer))
+        data, issuers = read_file(Path(settings.file)), _issuers(settings)
         return self._store(settings).admit(data, issuers, settings.file)
 
     def replace(self, settings: LicenceSettings, source: Path) -> tuple[Licence, ...]:
         """Put another file in the place of a licence's file; the credential is not touched.
 
         Raises:
-            LicenceError, SettingsError: as ``records``; nothing was changed.
+            LicenceError: as ``records``; nothing was changed.
             StateError: it cannot be written.
 
         """
         data, place, store = read_file(source), Path(settings.file), self._store(settings)
         if settings.issuer:
-            store.with_file(data, Issuers.read(Path(settings.issuer)), str(source))
+            store.with_file(data, _issuers(settings), str(source))
         try:
             if place.exists() and not settings.issuer:
                 store.admit_opaque(read_file(place))
@@ -94,6 +105,13 @@ class Licences:
 def dates_of(settings: LicenceSettings) -> str:
     """Tell who vouches for a licence's dates."""
     return SIGNED if settings.issuer else TYPED
+
+
+def _issuers(settings: LicenceSettings) -> Issuers:
+    try:
+        return Issuers.read(Path(settings.issuer))
+    except SettingsError as exc:
+        raise LicenceError(f"licence {settings.name}: issuer: {exc}") from exc
 
 
 def _typed(settings: LicenceSettings) -> Licence:

@@ -43,11 +43,13 @@ class ServeSettings(Table, frozen=True):
 class LicenceSettings(Table, frozen=True):
     """A licence file and the credential that goes with it.
 
-    Dates and seats are typed here only for a vendor's own opaque file.
+    ``issuer`` names the public key that must have signed the file. Without it the file is a
+    vendor's own and opaque, and dates and seats are typed here.
     """
 
     name: str
     file: str
+    issuer: str = ""
     username: str = ""
     password_file: str = ""
     starts_on: str = ""

@@ -229,4 +229,5 @@ def _credential(licence: LicenceSettings | None) -> Credential | None:
 def _credential_files(licence: LicenceSettings | None) -> tuple[Path, ...]:
     if licence is None:
         return ()
-    return tuple(Path(name) for name in (licence.file, licence.issuer, licence.password_file) if name)
+    names = (licence.file, licence.issuer, licence.password_file)
+    return tuple(Path(name) for name in names if name)

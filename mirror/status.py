@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from keys.errors import Error, LicenceError
+from keys.errors import Error
 from keys.model.standing import LicenceState
 from keys.signing.publisher import Publisher
 from mirror.catalogue import Catalogue, read_catalogue
+from mirror.licences import dates_of
 from mirror.pulls import Failure
+from mirror.settings import LicenceSettings
 from mirror.site import MirrorSite
 
 OFFLINE_ROLES = ("root", "targets")
@@ -95,7 +97,8 @@ async def read_status(site: MirrorSite, *, now: datetime) -> Status:
     upstreams = [
         _upstream(site, upstream.name, upstream.kind) for upstream in site.settings.upstream
     ]
-    licences = [_licence(name, found) for name, found in site.standings(now).items()]
+    standings = site.standings(now)
+    licences = [_licence(one, standings[one.name]) for one in site.settings.licence]
     problems = [
         *(line for repository in repositories for line in _troubles(repository)),
         *(_trouble(upstream) for upstream in upstreams if upstream.failure),
@@ -153,9 +156,10 @@ def _upstream(site: MirrorSite, name: str, kind: str) -> UpstreamStatus:
     )  # fmt: skip
 
 
-def _licence(name: str, found: LicenceState | LicenceError) -> LicenceStatus:
-    if isinstance(found, LicenceError):
-        return LicenceStatus(name, f"unusable: {found}")
+def _licence(settings: LicenceSettings, found: LicenceState | Error) -> LicenceStatus:
+    name, dates = settings.name, dates_of(settings)
+    if isinstance(found, Error):
+        return LicenceStatus(name, f"unusable: {found}", dates=dates)
     licence = found.licence
     return LicenceStatus(
         name,
@@ -164,6 +168,7 @@ def _licence(name: str, found: LicenceState | LicenceError) -> LicenceStatus:
         found.ends_on.isoformat(),
         licence.tz,
         found.days_left,
+        dates,
     )
 
 

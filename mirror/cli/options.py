@@ -8,7 +8,7 @@ import click
 
 from keys import settings as loader
 from mirror.edition import Order
-from mirror.licences import standing
+from mirror.licences import Licences
 from mirror.settings import Settings
 from mirror.site import MirrorSite
 
@@ -27,14 +27,16 @@ config_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def open_site(config: Path) -> MirrorSite:
-    """Open the mirror a settings file describes.
+def open_site(config: Path, *, pulls: bool = False) -> MirrorSite:
+    """Open the mirror a settings file describes; what ``pulls`` keeps the licence files it met.
 
     Raises:
         SettingsError: as ``keys.settings.load``.
 
     """
-    return MirrorSite(loader.load(config, Settings), standing)
+    settings = loader.load(config, Settings)
+    licences = Licences.of(settings)
+    return MirrorSite(settings, licences.follow if pulls else licences.standing)
 
 
 def now() -> datetime:

@@ -27,7 +27,7 @@ def pull(*, config: Path, as_json: bool, upstream: str | None) -> int:
     Naming one also starts it again after its credential was rejected. Exit codes: 0 done, 1 failed
     with the last good release served, 2 settings, 3 refused as untrusted, 4 licence or credential.
     """
-    site = open_site(config)
+    site = open_site(config, pulls=True)
     names = [upstream] if upstream else [one.name for one in site.settings.upstream]
     codes, told = [0], []
     for name in names:
