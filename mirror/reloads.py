@@ -6,8 +6,9 @@ from pathlib import Path
 import msgspec
 
 from keys import files
-from keys.errors import StateError
+from keys.errors import Error, StateError
 
+FILE = "state/reloads.json"
 MAX_RELOADS_BYTES = 1 << 20
 
 
@@ -18,6 +19,15 @@ class Reload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     accepted: bool
     cause: str = ""
     hint: str = ""
+
+    @classmethod
+    def of(cls, error: Error | None, *, at: datetime) -> "Reload":
+        """Describe how a reload ended."""
+        return (
+            cls(at, accepted=True)
+            if error is None
+            else cls(at, accepted=False, cause=str(error), hint=error.hint)
+        )
 
 
 def read(path: Path) -> dict[str, Reload]:
@@ -37,15 +47,19 @@ def read(path: Path) -> dict[str, Reload]:
         raise StateError(f"{path}: {exc}", hint="remove the file") from exc
 
 
-def write(path: Path, reloads: dict[str, Reload]) -> None:
-    """Remember them.
+def remember(path: Path, what: str, outcome: Reload) -> None:
+    """Set the last change of one thing; an unusable file is written anew.
 
     Raises:
         StateError: the disk refuses.
 
     """
     try:
+        known = read(path)
+    except StateError:
+        known = {}
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.write(path, msgspec.json.encode(reloads))
+        files.write(path, msgspec.json.encode({**known, what: outcome}))
     except OSError as exc:
         raise StateError(f"{path}: {exc.strerror or exc}") from exc

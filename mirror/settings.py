@@ -31,6 +31,7 @@ class ServeSettings(Table, frozen=True):
 
     listen: str = "127.0.0.1:8480"
     access: Literal["open", "hosts", "licences"] = "open"
+    licence_issuer: str = ""  # licences: the public key whose .lic files customers hold
     tls: Tls | None = None
     tls_terminated_by_proxy: bool = False
     trusted_proxies: tuple[str, ...] = ()

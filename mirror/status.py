@@ -8,6 +8,7 @@ import msgspec
 from keys.errors import Error
 from keys.model.standing import LicenceState
 from keys.signing.publisher import Publisher
+from mirror import reloads
 from mirror.catalogue import Catalogue, read_catalogue
 from mirror.licences import dates_of
 from mirror.pulls import Failure
@@ -98,11 +99,12 @@ async def read_status(site: MirrorSite, *, now: datetime) -> Status:
         _upstream(site, upstream.name, upstream.kind) for upstream in site.settings.upstream
     ]
     standings = site.standings(now)
-    licences = [_licence(one, standings[one.name]) for one in site.settings.licence]
+    licences = [licence_status(one, standings[one.name]) for one in site.settings.licence]
     problems = [
         *(line for repository in repositories for line in _troubles(repository)),
         *(_trouble(upstream) for upstream in upstreams if upstream.failure),
         *(line for licence in licences for line in _ending(licence)),
+        *_refused(site),
     ]
     return Status(now, repositories, upstreams, licences, problems)
 
@@ -156,7 +158,8 @@ def _upstream(site: MirrorSite, name: str, kind: str) -> UpstreamStatus:
     )  # fmt: skip
 
 
-def _licence(settings: LicenceSettings, found: LicenceState | Error) -> LicenceStatus:
+def licence_status(settings: LicenceSettings, found: LicenceState | Error) -> LicenceStatus:
+    """Describe where a licence stands."""
     name, dates = settings.name, dates_of(settings)
     if isinstance(found, Error):
         return LicenceStatus(name, f"unusable: {found}", dates=dates)
@@ -195,3 +198,15 @@ def _ending(licence: LicenceStatus) -> Iterator[str]:
         yield f"licence {licence.name}: ends on {licence.ends_on}, {licence.days_left} days left"
     else:
         yield f"licence {licence.name}: {licence.state} (end {licence.ends_on or 'unknown'})"
+
+
+def _refused(site: MirrorSite) -> Iterator[str]:
+    """Tell of changed files that a running mirror does not follow."""
+    try:
+        last = reloads.read(site.folder / reloads.FILE)
+    except Error as exc:
+        yield str(exc)
+        return
+    for what, reload in last.items():
+        if not reload.accepted:
+            yield f"{what}: a change was refused, the old stays in force: {reload.cause}"

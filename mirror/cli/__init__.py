@@ -9,11 +9,11 @@ from keys.console import LazyGroup
 
 COMMANDS = {
     "check-config": "mirror.cli.serve:check_config",
-    "customer": "mirror.cli.access:customer",
+    "customer": "mirror.cli.customer:customer",
     "gc": "mirror.cli.gc:gc",
-    "host": "mirror.cli.access:host",
-    "init": "mirror.cli.serve:init",
-    "licence": "mirror.cli.access:licence",
+    "host": "mirror.cli.host:host",
+    "init": "mirror.cli.found:init",
+    "licence": "mirror.cli.licence:licence",
     "point": "mirror.cli.publish:point",
     "probe": "mirror.cli.pull:probe",
     "publish": "mirror.cli.publish:publish",

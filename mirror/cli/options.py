@@ -8,6 +8,7 @@ import click
 
 from keys import settings as loader
 from mirror.edition import Order
+from mirror.fleet.ledger import entitlements
 from mirror.licences import Licences
 from mirror.settings import Settings
 from mirror.site import MirrorSite
@@ -36,7 +37,11 @@ def open_site(config: Path, *, pulls: bool = False) -> MirrorSite:
     """
     settings = loader.load(config, Settings)
     licences = Licences.of(settings)
-    return MirrorSite(settings, licences.follow if pulls else licences.standing)
+    return MirrorSite(
+        settings,
+        licences.follow if pulls else licences.standing,
+        lambda: entitlements(settings.folder, now()),
+    )
 
 
 def now() -> datetime:

@@ -11,7 +11,8 @@ from typing import Annotated
 import msgspec
 
 from keys.credentials import Secret
-from keys.errors import LicenceError, UsageError
+from keys.errors import UsageError
+from keys.licences import joined
 from keys.model.licence import Licence
 from keys.model.release import Instant, Wire
 from keys.model.standing import LicenceState, reference_time, state_at
@@ -87,8 +88,7 @@ class Customers(Wire, frozen=True):
 
         """
         customer = self._known(username)
-        _check_renewal(username, customer.licences, licence)
-        held = (*customer.licences, licence)[-MAX_LICENCES:]
+        held = joined(customer.licences, licence, f"customer {username}")[-MAX_LICENCES:]
         return self._with(username, msgspec.structs.replace(customer, licences=held))
 
     def remove(self, username: str) -> "Customers":
@@ -119,15 +119,3 @@ def _check_username(username: str) -> None:
             f"customer {username!r}: not a user name",
             hint=f"up to {MAX_USERNAME} letters, digits and signs; no blank and no colon",
         )
-
-
-def _check_renewal(username: str, held: Sequence[Licence], licence: Licence) -> None:
-    same = [one for one in held if one.identity == licence.identity]
-    what = f"customer {username}: licence {licence.serial}"
-    if same and licence.sequence <= max(one.sequence for one in same):
-        raise LicenceError(f"{what}: sequence {licence.sequence} is not newer than the one held")
-    if any(one.organisation != licence.organisation for one in held):
-        raise LicenceError(f"{what}: is of another organisation")
-    last = max((one.renewable_until for one in same), default=None)
-    if last is not None and licence.today(licence.issued_at) > last:
-        raise LicenceError(f"{what}: issued after {last}, when it could be renewed no longer")

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.typedefs import Middleware
 
+from mirror.settings import ServeSettings
 from mirror.web import health
 from mirror.web.access import ADDRESS, VISITOR
 from mirror.web.errors import RETRY_SECONDS, Handler, Refusal, errors
@@ -25,21 +27,25 @@ METRICS = web.AppKey("metrics", Metrics)
 PROBES = frozenset({"/healthz", "/readyz"})
 
 
+class Current(Protocol):
+    """What is in force; asked anew for each request."""
+
+    @property
+    def repositories(self) -> Repositories:
+        """What requests are answered from."""
+        ...
+
+    @property
+    def serve(self) -> ServeSettings:
+        """The listener's settings: its limits."""
+        ...
+
+
 class Service:
     """Answers requests from what is in force when they come."""
 
-    def __init__(
-        self,
-        repositories: Repositories,
-        metrics: Metrics,
-        clock: Callable[[], datetime],
-        *,
-        max_in_flight: int,
-        max_seconds: float,
-    ) -> None:
-        self.repositories = repositories  # replaced whole by a reload
-        self.max_in_flight = max_in_flight
-        self.max_seconds = max_seconds
+    def __init__(self, current: Current, metrics: Metrics, clock: Callable[[], datetime]) -> None:
+        self._current = current
         self._metrics = metrics
         self._clock = clock
         self._in_flight = 0
@@ -48,6 +54,7 @@ class Service:
         """Build the application."""
         app = web.Application(middlewares=[errors, self._limits()], client_max_size=MAX_BODY_BYTES)
         app[METRICS] = self._metrics
+        app.on_response_prepare.append(_sign_off)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/r/{rest:.*}", self._repository)
@@ -57,10 +64,10 @@ class Service:
         return health.healthy()
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        return health.ready(self.repositories.by_name[SITE], now=self._clock())
+        return health.ready(self._current.repositories.by_name[SITE], now=self._clock())
 
     async def _repository(self, request: web.Request) -> web.StreamResponse:
-        return await self.repositories.answer(request, now=self._clock())
+        return await self._current.repositories.answer(request, now=self._clock())
 
     def _limits(self) -> Middleware:
         """Shed what is too much; end what takes too long."""
@@ -69,10 +76,10 @@ class Service:
         async def limits(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path in PROBES:
                 return await handler(request)
-            if self._in_flight >= self.max_in_flight:
+            if self._in_flight >= self._current.serve.max_requests_in_flight:
                 raise Refusal(429, "too many requests", {"Retry-After": str(RETRY_SECONDS)})
             with self._counted():
-                async with asyncio.timeout(self.max_seconds):
+                async with asyncio.timeout(self._current.serve.max_request_seconds):
                     return await handler(request)
 
         return limits
@@ -86,6 +93,11 @@ class Service:
         finally:
             self._in_flight -= 1
             self._metrics.in_flight.dec()
+
+
+async def _sign_off(_request: web.Request, response: web.StreamResponse) -> None:
+    """Tell nobody which versions of Python and libraries answer."""
+    response.headers["Server"] = "sigmirror"
 
 
 class RequestLog(AbstractAccessLogger):

@@ -15,6 +15,7 @@ from keys.model.release import Manifest, Pin, blob_name, file_target
 from mirror.fleet.customers import Customers
 from mirror.fleet.doors import Door, OpenDoor
 from mirror.fleet.throttle import Throttle
+from mirror.settings import ServeSettings
 from mirror.storage.base import Store
 from mirror.web.access import Gate, Proxies
 from mirror.web.hot import HotRepository
@@ -66,8 +67,9 @@ class WebSite:
     folder: Path
     store: Store | None = None
     now: datetime = NOW
+    serve: ServeSettings = ServeSettings()
     mirror: Mirror = field(init=False)
-    service: Service = field(init=False)
+    repositories: Repositories = field(init=False)
 
     def __post_init__(self) -> None:
         self.mirror = Mirror.found(self.folder / "mirror")
@@ -75,11 +77,11 @@ class WebSite:
 
     @property
     def site(self) -> HotRepository:
-        return self.service.repositories.by_name["site"]
+        return self.repositories.by_name["site"]
 
     def door(self, door: Door, *, proxies: Proxies | None = None) -> None:
         """Put another door in force."""
-        self.service.repositories = self._repositories(door, proxies)
+        self.repositories = self._repositories(door, proxies)
 
     def _repositories(self, door: Door, proxies: Proxies | None = None) -> Repositories:
         assert self.store is not None
@@ -90,17 +92,12 @@ class WebSite:
             public=isinstance(door, OpenDoor),
         )
 
-    async def application(self, door: Door | None = None, **limits: float) -> web.Application:
+    async def application(self, door: Door | None = None) -> web.Application:
         """Build the application, its repository loaded."""
-        self.service = Service(
-            self._repositories(door or OpenDoor()),
-            Metrics(lambda: Facts(self.now)),
-            lambda: self.now,
-            max_in_flight=int(limits.get("max_in_flight", 1000)),
-            max_seconds=limits.get("max_seconds", 60),
-        )
+        self.repositories = self._repositories(door or OpenDoor())
+        service = Service(self, Metrics(lambda: Facts(self.now)), lambda: self.now)
         await self.site.refresh()
-        return self.service.application()
+        return service.application()
 
     async def publish(self, contents: Mapping[str, bytes], *, channel: str = "inhouse") -> Manifest:
         """Publish a release to stable as another process would, and return its manifest."""

@@ -1,0 +1,202 @@
+"""A running mirror: only wiring. Each part starts and stops in a context of its own."""
+
+import asyncio
+import contextlib
+import signal
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from keys.errors import Error, StateError
+from mirror import reloads
+from mirror.address import Address
+from mirror.inforce import InForce
+from mirror.reloads import Reload
+from mirror.schedule import Schedule, schedule_of
+from mirror.watch import Watcher
+from mirror.web import metrics
+from mirror.web.metrics import Metrics
+from mirror.web.service import IDLE_SECONDS, MAX_HEADER_BYTES, RequestLog, Service
+
+STORE_POLL_SECONDS = 1.0  # another process' publish is noticed within twice this time
+BACKLOG = 1024
+
+
+async def run(config: Path, *, signs: bool, clock: Callable[[], datetime]) -> None:
+    """Serve until SIGTERM or SIGINT; with ``signs`` also pull, sign anew and follow folders.
+
+    Raises:
+        SettingsError: something keeps the mirror from running.
+        StateError: an address is taken.
+
+    """
+    in_force = await InForce.start(config, signs=signs, clock=clock)
+    async with running(in_force):
+        await _stopped()
+        structlog.get_logger().info("stopping")
+
+
+@contextlib.asynccontextmanager
+async def running(in_force: InForce) -> AsyncIterator[tuple[str, str]]:
+    """Run a mirror for the length of the block; hand out its address and its metrics' address."""
+    mirror = _Mirror(in_force)
+    serve = in_force.serve
+    runner = web.AppRunner(
+        mirror.application(),
+        handle_signals=False,
+        access_log_class=RequestLog,
+        keepalive_timeout=IDLE_SECONDS,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        shutdown_timeout=serve.shutdown_grace_seconds,
+    )
+    await runner.setup()
+    try:
+        tls = in_force.certificate.context if in_force.certificate else None
+        address = await _listen(runner, serve.listen, "serve.listen", ssl_context=tls)
+        structlog.get_logger().info(
+            "listening", address=address, tls=tls is not None, access=serve.access,
+            signs=in_force.signs, metrics=mirror.metrics_address,
+        )  # fmt: skip
+        yield address, mirror.metrics_address
+    finally:
+        await runner.cleanup()
+
+
+class _Mirror:
+    """The parts of one running mirror."""
+
+    def __init__(self, in_force: InForce) -> None:
+        self.metrics_address = ""
+        self._in_force = in_force
+        self._metrics = Metrics(in_force.facts)
+        self._schedule: Schedule | None = None
+        self._restart = asyncio.Event()
+
+    def application(self) -> web.Application:
+        """Build the application with everything that runs beside it."""
+        app = Service(self._in_force, self._metrics, self._in_force.clock).application()
+        app.cleanup_ctx.append(self._measured)
+        app.cleanup_ctx.append(self._refreshed)
+        app.cleanup_ctx.append(self._watched)
+        if self._in_force.signs:
+            app.cleanup_ctx.append(self._scheduled)
+        return app
+
+    async def _measured(self, _app: web.Application) -> AsyncIterator[None]:
+        """Serve metrics on their own listener."""
+        listen = self._in_force.serve.metrics_listen
+        if not listen:
+            yield
+            return
+        runner = web.AppRunner(
+            metrics.application(self._metrics), handle_signals=False, access_log=None
+        )
+        await runner.setup()
+        try:
+            self.metrics_address = await _listen(runner, listen, "serve.metrics_listen")
+            yield
+        finally:
+            await runner.cleanup()
+
+    async def _refreshed(self, _app: web.Application) -> AsyncIterator[None]:
+        """Notice what other processes publish."""
+        async with _task(self._refresh(), "refresh"):
+            yield
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(STORE_POLL_SECONDS)
+            for repository in self._in_force.repositories.by_name.values():
+                await repository.refresh()
+
+    async def _watched(self, _app: web.Application) -> AsyncIterator[None]:
+        """Follow files that change on disk."""
+        settings = self._in_force
+        watcher = Watcher(
+            settings.subjects(),
+            self._report,
+            poll_seconds=lambda: settings.settings.reload_poll_seconds,
+        )
+        async with watcher.watching():
+            yield
+
+    async def _report(self, what: str, error: Error | None) -> None:
+        """Tell of a reload in the log, in a metric and in the status."""
+        log = structlog.get_logger()
+        if error is None:
+            log.info("reloaded", what=what)
+        else:
+            log.error("reload-refused", what=what, cause=str(error), hint=error.hint)
+        self._metrics.reloaded(what, accepted=error is None)
+        now, path = self._in_force.clock(), self._in_force.settings.folder / reloads.FILE
+        outcome = Reload.of(error, at=now)
+        try:
+            await asyncio.to_thread(reloads.remember, path, what, outcome)
+        except StateError as exc:
+            log.warning("status-not-written", cause=str(exc))
+
+    async def _scheduled(self, _app: web.Application) -> AsyncIterator[None]:
+        """Pull and sign; start anew when the settings change."""
+        self._in_force.changed.append(self._on_change)
+        async with _task(self._pull(), "schedule"):
+            yield
+
+    async def _pull(self) -> None:
+        while True:
+            async with schedule_of(self._in_force.site, self._in_force.clock) as schedule:
+                self._schedule = schedule
+                await self._restart.wait()
+                self._restart.clear()
+
+    def _on_change(self, what: str) -> None:
+        if what == "settings":
+            self._restart.set()
+        elif what == "licences" and self._schedule:
+            for upstream in self._in_force.settings.upstream:
+                self._schedule.wake(upstream.name)
+
+
+@contextlib.asynccontextmanager
+async def _task(work: Coroutine[None, None, None], name: str) -> AsyncIterator[None]:
+    """Run something beside the block; it ends with it."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _listen(
+    runner: web.AppRunner, where: str, what: str, *, ssl_context: ssl.SSLContext | None = None
+) -> str:
+    """Listen; return the address, with the port that was taken.
+
+    Raises:
+        StateError: the address is taken or not this machine's.
+
+    """
+    wanted = Address.parse(where, what)
+    site = web.TCPSite(
+        runner, wanted.host or None, wanted.port, ssl_context=ssl_context, backlog=BACKLOG
+    )
+    try:
+        await site.start()
+    except OSError as exc:
+        raise StateError(f"{what}: {where}: {exc.strerror or exc}") from exc
+    host = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
+    return f"{host}:{site.port}"
+
+
+async def _stopped() -> None:
+    """Wait for the signal to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()

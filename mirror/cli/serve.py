@@ -1,0 +1,81 @@
+"""`sigmirror run`, `serve` and `check-config`."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from keys import settings as loader
+from keys.credentials import redact_url
+from keys.errors import UsageError
+from mirror import check, logs
+from mirror.cli.options import config_option, json_option, now
+from mirror.licences import Licences
+from mirror.settings import Settings
+from mirror.site import MirrorSite
+
+
+@click.command(epilog="Example: sigmirror run --config /etc/sigmirror/sigmirror.toml")
+@config_option
+def run(*, config: Path) -> None:
+    """Serve, pull, sign anew and follow changed files, until SIGTERM."""
+    _run(config, signs=True)
+
+
+@click.command(epilog="Example: sigmirror serve --config /etc/sigmirror/sigmirror.toml")
+@config_option
+def serve(*, config: Path) -> None:
+    """Only serve, until SIGTERM: no pulls, and no signing key is loaded."""
+    _run(config, signs=False)
+
+
+def _run(config: Path, *, signs: bool) -> None:
+    from mirror import app  # noqa: PLC0415 - the server is loaded by the commands that serve
+
+    logs.start()
+    asyncio.run(app.run(config, signs=signs, clock=now))
+
+
+@click.command("check-config", epilog="Example: sigmirror check-config --json")
+@config_option
+@json_option
+def check_config(*, config: Path, as_json: bool) -> int:
+    """Explain each value in force and where it came from, and list every problem (exit code 2)."""
+    data = loader.read(config)
+    settings = loader.parse(data, Settings, str(config))
+    raw = loader.parse_raw(data, str(config))
+    values = [(key, _shown(value), source) for key, value, source in loader.explain(settings, raw)]
+    site = MirrorSite(settings, Licences.of(settings).standing)
+    problems = check.problems(site, signs=True, now=now())
+    if as_json:
+        found = {
+            "values": [{"key": key, "value": value, "from": place} for key, value, place in values],
+            "problems": [{"message": str(one), "hint": one.hint} for one in problems],
+        }
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        for line in (*_lines(values), *_complaints(problems)):
+            click.echo(line)
+    return UsageError.exit_code if problems else 0
+
+
+def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a setting may be
+    """Return a value without secrets in URLs."""
+    return redact_url(value) if isinstance(value, str) and "://" in value else value
+
+
+def _lines(values: list[tuple[str, Any, str]]) -> Iterator[str]:
+    for key, value, source in values:
+        yield f"{key} = {msgspec.json.encode(value).decode()}  ({source})"
+
+
+def _complaints(problems: list[Any]) -> Iterator[str]:
+    for problem in problems:
+        yield f"problem: {problem}"
+        if problem.hint:
+            yield f"  hint: {problem.hint}"
+    if not problems:
+        yield "no problems"
