@@ -13,7 +13,6 @@ from typing import Protocol
 
 from keys.model.release import File
 
-
 MARKER_PREFIX = "sigmirror-marker-"  # of a marker's file name; no channel may use it
 
 
