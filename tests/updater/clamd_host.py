@@ -1,51 +1,14 @@
 """A host with a private clamd, updated by `sigupdate` as an operator calls it."""
 
+import json
 import os
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
+from tests.updater.clamd_process import Clamd
 from tests.updater.site import Site
-
-DEADLINE_SECONDS = 30
-
-
-def need_clamd() -> None:
-    if shutil.which("clamd") is None or shutil.which("clamscan") is None:
-        pytest.skip("clamd is not installed: apt-get install clamav clamav-daemon")
-
-
-class Clamd:
-    """A private clamd that reads ``current`` of one engine folder."""
-
-    def __init__(self, folder: Path, state: Path) -> None:
-        self.socket = folder / "s"
-        self._config = folder / "clamd.conf"
-        self._config.write_text(
-            f"LocalSocket {self.socket}\nDatabaseDirectory {state}/engines/clamd/current\n"
-            "Foreground yes\nSelfCheck 3600\n"
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            ["clamd", "-c", str(self._config)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_for(self.socket.exists)
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self.socket.unlink(missing_ok=True)
-            self._process = None
 
 
 class Command:
@@ -55,12 +18,25 @@ class Command:
         self.folder = folder
         self.config = folder / "sigupdate.toml"
         self.state = folder / "state"
-        self.clamd = Clamd(folder, self.state)
+        self.clamd = Clamd(folder, self.state / "engines/clamd/current")
         self.environment = {**os.environ, "SIGUPDATE_CONFIG": str(self.config)}
         (folder / "root.json").write_bytes(site.repository.first_root)
         self.write_settings(site.url)
 
-    def write_settings(self, url: str, more: str = "") -> None:
+    def write_settings(
+        self, url: str, more: str = "", engine: Mapping[str, object] | None = None
+    ) -> None:
+        """Write the settings; ``engine`` are keys of the engine, also in place of these."""
+        keys = {
+            "name": "clamd",
+            "kind": "clamd",
+            "socket": str(self.clamd.socket),
+            "channels": ["a"],
+            "reload_timeout_seconds": 20,
+            "memory_per_definition_byte": 0,
+            **(engine or {}),
+        }
+        lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in keys.items())
         self.config.write_text(
             f"""mirrors = ["{url}"]
 state = "{self.state}"
@@ -71,12 +47,7 @@ max_attempts = 1
 name = "site"
 root = "{self.folder}/root.json"
 [[engine]]
-name = "clamd"
-kind = "clamd"
-socket = "{self.clamd.socket}"
-channels = ["a"]
-reload_timeout_seconds = 20
-memory_per_definition_byte = 0
+{lines}
 """
         )
 
@@ -91,10 +62,3 @@ memory_per_definition_byte = 0
         )
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return done.stdout + done.stderr
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.02)

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.tuf_repository import ChannelRepository
-from tests.updater.clamd_host import DEADLINE_SECONDS, Command, need_clamd
+from tests.updater.clamd_host import Command
+from tests.updater.clamd_process import DEADLINE_SECONDS, need_clamd
 from tests.updater.site import Site, served
 
 

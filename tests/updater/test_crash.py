@@ -9,7 +9,8 @@ import pytest
 
 from tests.mirror.kill_points import every_kill, need_strace
 from tests.tuf_repository import ChannelRepository
-from tests.updater.clamd_host import Command, need_clamd
+from tests.updater.clamd_host import Command
+from tests.updater.clamd_process import need_clamd
 from tests.updater.recording_engine import RecordingEngine
 from tests.updater.site import ScannerHost, Site, served
 from updater.cli.host import Host, now
