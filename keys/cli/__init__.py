@@ -1,9 +1,26 @@
-"""The command `sigkeys`."""
+"""The command `sigkeys`: a table of commands, each imported when it is called."""
+
+from typing import NoReturn
 
 import click
 
+from keys import console
+from keys.console import LazyGroup
 
-@click.group()
+COMMANDS = {
+    "init": "keys.cli.ceremony:init",
+    "licence": "keys.cli.licence:licence",
+    "renew": "keys.cli.ceremony:renew",
+    "status": "keys.cli.status:status",
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
 @click.version_option(package_name="sigmirror")
-def main() -> None:
-    """Run one of the commands below; each has its own --help."""
+def sigkeys() -> None:
+    """Make and keep signing keys; issue and show licences."""
+
+
+def main() -> NoReturn:
+    """Run one command; the process ends with its documented exit code."""
+    console.run(sigkeys, program="sigkeys")
