@@ -46,7 +46,10 @@ class Loaded:
 
 
 class Engine(Protocol):
-    """One scanner on this host. No method changes the generation folders."""
+    """One scanner on this host.
+
+    No method changes a generation; a hidden file in it may be an engine's own cache.
+    """
 
     kind: str
     proves: bool  # False: takes no host-made definition, so at most `probed`

@@ -9,7 +9,6 @@ import hashlib
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +54,8 @@ def version() -> str:
         HostError: it is not installed.
 
     """
+    from importlib import metadata  # noqa: PLC0415 - start-up time
+
     try:
         return metadata.version("yara-x")
     except metadata.PackageNotFoundError as exc:
