@@ -3,13 +3,23 @@
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from keys.errors import SettingsError
 
 MAX_SETTINGS_BYTES = 1 << 20
+MAX_SECONDS = 10 * 366 * 86400  # of any interval, expiry or time limit
+MAX_NUMBER = 1 << 53
+
+Seconds = Annotated[int, msgspec.Meta(ge=1, le=MAX_SECONDS)]
+SecondsOrNone = Annotated[int, msgspec.Meta(ge=0, le=MAX_SECONDS)]
+Duration = Annotated[float, msgspec.Meta(gt=0, le=MAX_SECONDS)]
+DurationOrNone = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
+Factor = Annotated[float, msgspec.Meta(ge=0, le=1000)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_NUMBER)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 
 T = TypeVar("T", bound="Table")
 
@@ -67,6 +77,8 @@ def parse_raw(data: bytes, what: str) -> dict[str, Any]:
         return tomllib.loads(data.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{what}: not TOML: {exc}") from exc
+    except RecursionError as exc:
+        raise SettingsError(f"{what}: not TOML: nested too deep") from exc
 
 
 def convert(raw: dict[str, Any], kind: type[T], what: str) -> T:

@@ -1,9 +1,27 @@
 """What an operator writes for a mirror; docs/operations.md explains each key."""
 
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from keys.settings import Table
+from keys import settings as toml
+from keys.errors import NameRefusedError, SettingsError
+from keys.model.names import check_channel
+from keys.settings import (
+    Count,
+    Duration,
+    DurationOrNone,
+    Positive,
+    Seconds,
+    SecondsOrNone,
+    Table,
+)
+
+SITE = "site"  # the repository this mirror signs
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_NEEDED = {"drop": ("channel", "folder"), "tuf": ("url", "root")}
 
 
 class StoreSettings(Table, frozen=True):
@@ -36,9 +54,9 @@ class ServeSettings(Table, frozen=True):
     tls_terminated_by_proxy: bool = False
     trusted_proxies: tuple[str, ...] = ()
     metrics_listen: str = "127.0.0.1:9480"
-    max_requests_in_flight: int = 1000
-    max_request_seconds: int = 3600
-    shutdown_grace_seconds: int = 20
+    max_requests_in_flight: Positive = 1000
+    max_request_seconds: Seconds = 3600
+    shutdown_grace_seconds: SecondsOrNone = 20
 
 
 class LicenceSettings(Table, frozen=True):
@@ -56,7 +74,7 @@ class LicenceSettings(Table, frozen=True):
     starts_on: str = ""
     ends_on: str = ""
     tz: str = ""
-    seats: int = 0
+    seats: Count = 0
 
 
 class UpstreamSettings(Table, frozen=True):
@@ -67,25 +85,25 @@ class UpstreamSettings(Table, frozen=True):
     channel: str = ""  # drop: the channel to publish to
     folder: str = ""  # drop
     marker: str = ""  # drop: import when this file appears; empty: after a quiet period
-    quiet_seconds: float = 10.0
+    quiet_seconds: DurationOrNone = 10.0
     engine: str = ""  # what the files are for, information in the manifest
     url: str = ""  # tuf: https://vendor.example:8480/r/site
     root: str = ""  # tuf: the vendor's root.json
     licence: str = ""
-    interval_seconds: int = 900
+    interval_seconds: Seconds = 900
     ca_file: str = ""
-    max_release_bytes: int = 4 << 30
-    max_files: int = 100_000
-    max_pull_seconds: int = 3600
-    min_rate_bytes_per_second: int = 256
+    max_release_bytes: Positive = 4 << 30
+    max_files: Positive = 100_000
+    max_pull_seconds: Seconds = 3600
+    min_rate_bytes_per_second: Count = 256
 
 
 class ExpirySettings(Table, frozen=True):
     """How long signatures last, in seconds; renewed at a quarter of it."""
 
-    channels_seconds: int = 30 * 86400
-    snapshot_seconds: int = 7 * 86400
-    timestamp_seconds: int = 3 * 86400
+    channels_seconds: Seconds = 30 * 86400
+    snapshot_seconds: Seconds = 7 * 86400
+    timestamp_seconds: Seconds = 3 * 86400
 
 
 class Settings(Table, frozen=True):
@@ -98,10 +116,51 @@ class Settings(Table, frozen=True):
     licence: tuple[LicenceSettings, ...] = ()
     upstream: tuple[UpstreamSettings, ...] = ()
     canary: tuple[str, ...] = ()  # channels whose releases go to `canary` first
-    keep_releases: int = 10
-    reload_poll_seconds: float = 2.0
+    keep_releases: Positive = 10
+    reload_poll_seconds: Duration = 2.0
 
     @property
     def folder(self) -> Path:
         """The state folder: store, state, quarantine and keys of a filesystem mirror."""
         return Path(self.store.url.removeprefix("file://"))
+
+
+def load(config: Path) -> Settings:
+    """Read settings that can be followed.
+
+    Raises:
+        SettingsError: as ``keys.settings.load``; or what is wrong, all of it.
+
+    """
+    settings = toml.load(config, Settings)
+    if found := [str(problem) for problem in problems(settings)]:
+        raise SettingsError(f"{config}: {'; '.join(found)}")
+    return settings
+
+
+def problems(settings: Settings) -> Iterator[SettingsError]:
+    """List what is wrong with settings by themselves, whatever lies on the disk."""
+    yield from _twice("licence", (licence.name for licence in settings.licence))
+    yield from _twice("upstream", (upstream.name for upstream in settings.upstream))
+    for upstream in settings.upstream:
+        for reason in _upstream(upstream):
+            yield SettingsError(f"upstream {upstream.name!r}: {reason}")
+
+
+def _twice(what: str, names: Iterable[str]) -> Iterator[SettingsError]:
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield SettingsError(f"{what} {name!r}: named {count} times")
+
+
+def _upstream(upstream: UpstreamSettings) -> Iterator[str]:
+    if not _NAME.fullmatch(upstream.name) or upstream.name == SITE:
+        yield f"name: use a-z, 0-9 and '-', and not {SITE!r}"
+    for key in _NEEDED[upstream.kind]:
+        if not getattr(upstream, key):
+            yield f"{key}: missing, needed for kind {upstream.kind!r}"
+    if upstream.channel:
+        try:
+            check_channel(upstream.channel)
+        except NameRefusedError as exc:
+            yield str(exc)

@@ -1,11 +1,12 @@
 """Channels as the settings write them, and the repositories they belong to."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from keys.errors import SettingsError
-from updater.settings import RepositorySettings, Settings
+from keys.errors import NameRefusedError, SettingsError
+from keys.model.names import check_channel
+from updater.settings import EngineSettings, RepositorySettings, Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -46,14 +47,39 @@ def check_names(settings: Settings) -> None:
         SettingsError: naming the key.
 
     """
-    for key, tables in (("repository", settings.repository), ("engine", settings.engine)):
-        names = [table.name for table in tables]
-        for name in names:
-            if not _NAME.fullmatch(name):
-                raise SettingsError(f"{key}: name: {name!r}: use letters, digits, '-' and '_'")
-            if names.count(name) > 1:
-                raise SettingsError(f"{key}: name: {name!r} is given twice")
+    _check_tables("repository", [repository.name for repository in settings.repository])
+    _check_tables("engine", [engine.name for engine in settings.engine])
     known = {repository.name for repository in settings.repository}
     for repository in settings.repository:
         if repository.policy and repository.policy not in known:
             raise SettingsError(f"repository: policy: no repository {repository.policy!r}")
+    _check_folder("state", settings.state)
+    for engine in settings.engine:
+        _check_channels(engine)
+        if engine.folder:
+            _check_folder(f"engine {engine.name}: folder", engine.folder)
+
+
+def _check_tables(key: str, names: Sequence[str]) -> None:
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise SettingsError(f"{key}: name: {name!r}: use letters, digits, '-' and '_'")
+        if names.count(name) > 1:
+            raise SettingsError(f"{key}: name: {name!r} is given twice")
+
+
+def _check_folder(key: str, folder: str) -> None:
+    if not folder.startswith("/"):
+        raise SettingsError(f"{key}: {folder!r}: write the whole path, from /")
+
+
+def _check_channels(engine: EngineSettings) -> None:
+    if not engine.channels:
+        raise SettingsError(f"engine {engine.name}: channels: none is named")
+    for written in engine.channels:
+        if engine.channels.count(written) > 1:
+            raise SettingsError(f"engine {engine.name}: channels: {written!r} is given twice")
+        try:
+            check_channel(written.rpartition("/")[2])
+        except NameRefusedError as exc:
+            raise SettingsError(f"engine {engine.name}: channels: {exc}", hint=exc.hint) from exc

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from keys.settings import Table
+from keys.settings import Count, Duration, Factor, Positive, Seconds, SecondsOrNone, Table
 
 
 class RepositorySettings(Table, frozen=True):
@@ -31,7 +31,7 @@ class EngineSettings(Table, frozen=True):
     socket: str = ""  # clamd, yara: unix socket path or HOST:PORT
     clamd_config: str = ""  # clamd: read to warn about settings that break a reload
     clamscan: str = "clamscan"
-    memory_per_definition_byte: float = 4.0  # clamd: what a second engine needs; 0: no check
+    memory_per_definition_byte: Factor = 4.0  # clamd: what a second engine needs; 0: no check
     externals: tuple[str, ...] = ("filename", "filepath", "extension", "filetype", "owner", "md5")
     test_command: tuple[str, ...] = ()  # command: {folder} is replaced
     reload_command: tuple[str, ...] = ()
@@ -39,23 +39,23 @@ class EngineSettings(Table, frozen=True):
     prove_command: tuple[str, ...] = ()  # sample bytes on stdin
     marker_template: str = ""  # command: {name} and {text} are replaced
     marker_file: str = ""  # command: e.g. "{name}.rules"
-    test_timeout_seconds: int = 300
-    scan_timeout_seconds: float = 10.0
-    reload_timeout_seconds: int = 120
-    keep_generations: int = 3
+    test_timeout_seconds: Seconds = 300
+    scan_timeout_seconds: Duration = 10.0
+    reload_timeout_seconds: Seconds = 120
+    keep_generations: Positive = 3
 
 
 class Limits(Table, frozen=True):
     """What no mirror can make this host exceed."""
 
-    max_release_bytes: int = 4 << 30
-    max_metadata_bytes: int = 8 << 20
-    max_run_seconds: int = 3600
-    connect_timeout_seconds: float = 10.0
-    read_timeout_seconds: float = 30.0
-    min_rate_bytes_per_second: int = 256
-    max_bytes_per_second: int = 0  # 0: no bandwidth limit
-    max_attempts: int = 3
+    max_release_bytes: Positive = 4 << 30
+    max_metadata_bytes: Positive = 8 << 20
+    max_run_seconds: Seconds = 3600
+    connect_timeout_seconds: Duration = 10.0
+    read_timeout_seconds: Duration = 30.0
+    min_rate_bytes_per_second: Count = 256
+    max_bytes_per_second: Count = 0  # 0: no bandwidth limit
+    max_attempts: Positive = 3
 
 
 class Settings(Table, frozen=True):
@@ -67,8 +67,8 @@ class Settings(Table, frozen=True):
     user: str = ""  # run as this user when started by root
     ca_file: str = ""
     proxy: str = ""  # empty: none; "environment": the *_proxy variables
-    jitter_seconds: int = 0
-    interval_seconds: int = 900  # daemon
+    jitter_seconds: SecondsOrNone = 0
+    interval_seconds: Seconds = 900  # daemon
     limits: Limits = Limits()
     repository: tuple[RepositorySettings, ...] = ()
     engine: tuple[EngineSettings, ...] = ()

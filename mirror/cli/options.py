@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from keys import settings as loader
 from mirror.edition import Order
 from mirror.fleet.ledger import entitlements
 from mirror.licences import Licences
-from mirror.settings import Settings
+from mirror.settings import load
 from mirror.site import MirrorSite
 
 CONFIG_VARIABLE = "SIGMIRROR_CONFIG"
@@ -32,10 +31,10 @@ def open_site(config: Path, *, pulls: bool = False) -> MirrorSite:
     """Open the mirror a settings file describes; what ``pulls`` keeps the licence files it met.
 
     Raises:
-        SettingsError: as ``keys.settings.load``.
+        SettingsError: as ``mirror.settings.load``.
 
     """
-    settings = loader.load(config, Settings)
+    settings = load(config)
     licences = Licences.of(settings)
     return MirrorSite(
         settings,
