@@ -65,6 +65,10 @@ class Clamd:
         found = instream.scan(self._address, data, timeout_seconds=timeout_seconds)
         return found[0] is Verdict.found
 
+    def found(self, data: bytes) -> str:
+        """Scan bytes and return the name of what was found, "" for nothing."""
+        return instream.scan(self._address, data, timeout_seconds=DEADLINE_SECONDS)[1]
+
     def loads(self) -> int:
         """Count the loads since it started, by what its log says."""
         return self.log.read_text().count(RELOADED)
