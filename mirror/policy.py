@@ -14,6 +14,7 @@ from keys.model.release import (
 )
 from keys.signing.delegations import POLICY
 from mirror.edition import Edition, Editions, Order
+from mirror.repository import StoredRepository
 
 Track = Callable[[str], str]
 """Name the track that a channel's new release goes to."""
@@ -37,7 +38,8 @@ class Policies:
             documents = {}
             for channel, pointer in chosen.items():
                 target = policy_target(repository, channel)
-                tracks = await _tracks(edition, target)
+                pins = edition.pins(POLICY)
+                tracks = await read_choice(edition.repository, pins, repository, channel)
                 documents[target] = encode(Policy({**tracks, track(channel): pointer}))
             return await _set(edition, documents)
 
@@ -47,11 +49,15 @@ class Policies:
             return await _set(edition, documents)
 
 
-async def _tracks(edition: Edition, target: str) -> Mapping[str, Pointer]:
-    pin = edition.pins(POLICY).get(target)
+async def read_choice(
+    site: StoredRepository, pins: Mapping[str, Pin], repository: str, channel: str
+) -> Mapping[str, Pointer]:
+    """Tell where the site points a cascaded channel's tracks; ``pins`` are those of its policy."""
+    target = policy_target(repository, channel)
+    pin = pins.get(target)
     if pin is None:
         return {}
-    data = await edition.repository.read(target, pin, max_bytes=MAX_POINTER_BYTES)
+    data = await site.read(target, pin, max_bytes=MAX_POINTER_BYTES)
     return decode(data, Policy, target).tracks
 
 

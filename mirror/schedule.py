@@ -30,8 +30,9 @@ def schedule_of(site: MirrorSite, clock: Callable[[], datetime]) -> "Schedule":
     async def renew(now: datetime) -> tuple[str, ...]:
         return await site.renew(by=ORDER, now=now)
 
+    looks = {"drop": DROP_SECONDS}
     intervals = {
-        upstream.name: DROP_SECONDS if upstream.kind == "drop" else LOOK_SECONDS
+        upstream.name: min(looks.get(upstream.kind, LOOK_SECONDS), upstream.interval_seconds)
         for upstream in site.settings.upstream
     }
     return Schedule(pull, renew, intervals, clock)

@@ -1,16 +1,19 @@
 """What an operator wants to know of a mirror: repositories, upstreams, licences, open problems."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
 
 from keys.errors import Error
+from keys.model.release import Pin, Pointer
 from keys.model.standing import LicenceState
+from keys.signing.delegations import POLICY
 from keys.signing.publisher import Publisher
 from mirror import reloads
 from mirror.catalogue import Catalogue, read_catalogue
 from mirror.licences import dates_of
+from mirror.policy import read_choice
 from mirror.pulls import Failure
 from mirror.settings import LicenceSettings
 from mirror.site import MirrorSite
@@ -39,11 +42,15 @@ class Release(msgspec.Struct, frozen=True):
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """One channel: where its tracks point, and its releases, newest first."""
+    """One channel: where its tracks point, and its releases, newest first.
+
+    ``chosen`` is where this site's policy points, for a channel that is passed through.
+    """
 
     name: str
     tracks: dict[str, int]
     releases: list[Release]
+    chosen: dict[str, int] = {}
 
 
 class RepositoryStatus(msgspec.Struct, frozen=True):
@@ -94,7 +101,8 @@ class Status(msgspec.Struct, frozen=True):
 
 async def read_status(site: MirrorSite, *, now: datetime) -> Status:
     """Look at everything; writes nothing, needs no signing key."""
-    repositories = [await _repository(site, name, now) for name in site.repositories]
+    choices = await _choices(site)
+    repositories = [await _repository(site, name, choices, now) for name in site.repositories]
     upstreams = [
         _upstream(site, upstream.name, upstream.kind) for upstream in site.settings.upstream
     ]
@@ -109,12 +117,25 @@ async def read_status(site: MirrorSite, *, now: datetime) -> Status:
     return Status(now, repositories, upstreams, licences, problems)
 
 
-async def _repository(site: MirrorSite, name: str, now: datetime) -> RepositoryStatus:
+async def _choices(site: MirrorSite) -> Mapping[str, Pin]:
+    """Return what the site's policy lists; nothing when its repository cannot be read."""
+    try:
+        return Publisher((await site.repository().in_force()).metadata, {}).pins(POLICY)
+    except Error:
+        return {}
+
+
+async def _repository(
+    site: MirrorSite, name: str, choices: Mapping[str, Pin], now: datetime
+) -> RepositoryStatus:
     repository = site.repository(name)
     try:
         publisher = Publisher((await repository.in_force()).metadata, {})
         channels = [
-            _channel(await read_catalogue(repository, channel, publisher.pins(channel)))
+            _channel(
+                await read_catalogue(repository, channel, publisher.pins(channel)),
+                await read_choice(site.repository(), choices, name, channel),
+            )
             for channel in publisher.state.channels()
         ]
     except Error as exc:
@@ -128,7 +149,7 @@ def _role(name: str, version: int, expires: datetime, now: datetime) -> Role:
     return Role(name, version, expires, round((expires - now) / timedelta(days=1), 2))
 
 
-def _channel(catalogue: Catalogue) -> Channel:
+def _channel(catalogue: Catalogue, policy: Mapping[str, Pointer]) -> Channel:
     releases = [
         Release(
             number,
@@ -140,7 +161,8 @@ def _channel(catalogue: Catalogue) -> Channel:
         for number, manifest in sorted(catalogue.releases.items(), reverse=True)
     ]
     tracks = {track: pointer.sequence for track, pointer in sorted(catalogue.tracks.items())}
-    return Channel(catalogue.channel, tracks, releases)
+    chosen = {track: pointer.sequence for track, pointer in sorted(policy.items())}
+    return Channel(catalogue.channel, tracks, releases, chosen)
 
 
 def _upstream(site: MirrorSite, name: str, kind: str) -> UpstreamStatus:

@@ -113,7 +113,7 @@ def mirror_killed_at_renewal(at: Saboteur) -> bool:
 
 
 def installed_file_changed(at: Saboteur) -> bool:
-    path = at.folder / "mx1/state/engines/yara/current/rules/rules-1.yar"
+    path = at.folder / "mx1/state/engines/yara/current/acme/rules/rules-1.yar"
     if not (at.folder / "plain").exists():
         return False
     data = path.read_bytes()

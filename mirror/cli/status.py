@@ -54,7 +54,9 @@ def _repository(repository: RepositoryStatus) -> Iterator[str]:
 
 def _channel(channel: Channel) -> Iterator[str]:
     tracks = ", ".join(f"{track} -> {number}" for track, number in channel.tracks.items())
-    yield f"  channel {channel.name}: {tracks or 'no track'}"
+    chosen = ", ".join(f"{track} -> {number}" for track, number in channel.chosen.items())
+    choice = f"; this site's choice: {chosen}" if chosen else ""
+    yield f"  channel {channel.name}: {tracks or 'no track'}{choice}"
     for release in channel.releases:
         yield (
             f"    release {release.sequence}: {release.release}, "

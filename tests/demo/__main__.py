@@ -26,11 +26,15 @@ def main() -> int:
                 measured, note = row.act(world)
                 table.append(f"{number:2} {title:<26} {measured:<26} {note:<52} OK")
                 print(f"   {measured}; {note}  OK")
-        except RowError as exc:
-            print("\n".join(["", *table, f"{number:2} {title:<26} FAILED: {exc}"]))
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it ends this row
+            print("\n".join(["", *table, f"{number:2} {title:<26} FAILED: {_reason(exc)}"]))
             return 1
     print("\n".join(["", *table, f"all {len(ROWS)} rows hold; {time.monotonic() - started:.0f} s"]))
     return 0
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, RowError) else f"{type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import yara_x
 
 from tests.demo.scanning import Load, found
 from tests.demo.stage import RowError, check, wait_for
-from tests.demo.world import PASSWORD, RULE_FILES, Host, World, freeze, status_of, thaw
+from tests.demo.world import PASSWORD, RULE_FILES, Host, World, freeze, get, thaw
 from tests.samples import CLEAN, Sample
 
 HERE = Path(__file__).parent
@@ -274,7 +274,7 @@ def day_after_the_end(world: World) -> tuple[str, str]:
     world.stage.run("sigmirror", "pull", "acme", "--config", world.site.config, expect=4)
     for host in world.hosts:
         credential = host.credential.read_text().strip()
-        code = status_of(f"{world.site.url}/r/acme/metadata/timestamp.json", credential)
+        code, _ = get(f"{world.site.url}/r/acme/metadata/timestamp.json", credential)
         check(code == 200, f"{host.name} was answered {code}")
         host.update()
     hits = 0
@@ -319,7 +319,7 @@ def plain_client(world: World) -> tuple[str, str]:
     theirs = {line.split()[1]: line.split()[0] for line in done.stdout.splitlines()}
     ours = {
         f"rules/files/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in (host.current() / "rules").glob("rules-*.yar")
+        for path in (host.current() / "acme/rules").glob("rules-*.yar")
     }
     check(theirs == ours, f"{len(theirs.items() & ours.items())} of {len(targets)} files are equal")
     return "same files", f"sha256 equal ({len(ours)} files)"

@@ -44,9 +44,10 @@ class Stage:
     folder: Path
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def echo(self, words: list[str]) -> None:
+    def echo(self, words: list[str], *, after: str = "") -> None:
         """Show a command so that it can be copied."""
-        print("  $ " + shlex.join(word.replace(str(self.folder), "$DEMO") for word in words))
+        shown = shlex.join(words).replace(str(self.folder), "$DEMO")
+        print(f"  $ {shown}{after}")
 
     def run(
         self, *words: str | Path, expect: int | None = 0, env: dict[str, str] | None = None
@@ -73,7 +74,7 @@ class Stage:
     def start(self, log: str, *words: str | Path) -> subprocess.Popen[bytes]:
         """Start a server that ends with the stage; its output goes to a file of this name."""
         plain = [str(word) for word in words]
-        self.echo([*plain, "&"])
+        self.echo(plain, after=" &")
         program = BIN / plain[0] if (BIN / plain[0]).exists() else Path(plain[0])
         with (self.folder / log).open("ab") as output:
             process = subprocess.Popen([str(program), *plain[1:]], stdout=output, stderr=output)

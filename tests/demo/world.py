@@ -1,5 +1,6 @@
 """A vendor, a site mirror and three hosts, made with the installed commands."""
 
+import contextlib
 import json
 import shutil
 import signal
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tests.demo.scanning import found
 from tests.demo.stage import BIN, Stage, wait_for
-from tests.samples import Sample, write_ndb, write_yara
+from tests.samples import CLEAN, Sample, write_ndb, write_yara
 
 CUSTOMER = "EAV-0123456"
 PASSWORD = "kept-at-renewal"  # noqa: S105 - the demo's own
@@ -65,9 +67,11 @@ class Mirror:
 
     def make(self) -> None:
         """Found its repository and write its settings."""
-        passphrase = self.stage.folder / "passphrase"
-        passphrase.write_text("demo passphrase\n")
-        self.stage.run("sigkeys", "init", self.folder, "--passphrase-file", passphrase)
+        passphrase = self.stage.folder / f"{self.name}-passphrase"
+        self.stage.run(
+            "sigmirror", "init", "--folder", self.folder, "--config", self.config,
+            "--passphrase-file", passphrase, "--access", self.access,
+        )  # fmt: skip
         self.config.write_text(f"""\
 [store]
 url = "file://{self.folder}"
@@ -87,7 +91,7 @@ access = "{self.access}"
 
     def ready(self) -> bool:
         """Tell whether it serves a valid repository."""
-        return status_of(f"{self.url}/readyz") == 200
+        return get(f"{self.url}/readyz")[0] == 200
 
     def status(self) -> Any:
         """Return `sigmirror status --json`, without echoing it."""
@@ -98,6 +102,11 @@ access = "{self.access}"
         )
         return json.loads(done.stdout)
 
+    def serves(self, repository: str, credential: str) -> bool:
+        """Tell whether the timestamp it serves is the newest in its folder."""
+        name = f"r/{repository}/metadata/timestamp.json"
+        return get(f"{self.url}/{name}", credential)[1] == (self.folder / name).read_bytes()
+
     def requests(self) -> list[dict[str, Any]]:
         """Return the requests in its log."""
         lines = (self.stage.folder / f"{self.name}.log").read_text().splitlines()
@@ -105,18 +114,18 @@ access = "{self.access}"
         return [event for event in events if event.get("event") == "request"]
 
 
-def status_of(url: str, credential: str = "") -> int:
-    """Return the status code of a GET; 0 when nobody answers."""
+def get(url: str, credential: str = "") -> tuple[int, bytes]:
+    """Return status code and body of a GET; code 0 when nobody answers."""
     request = urllib.request.Request(url)  # noqa: S310 - loopback
     if credential:
         request.add_header("Authorization", "Basic " + b64encode(credential.encode()).decode())
     try:
         with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310 - loopback
-            return int(response.status)
+            return response.status, response.read()
     except urllib.error.HTTPError as exc:
-        return exc.code
+        return exc.code, b""
     except OSError:
-        return 0
+        return 0, b""
 
 
 @dataclass
@@ -197,7 +206,7 @@ reload_timeout_seconds = 5
             f"{self.name}-yara.log", "sigupdate", "yara-scanner", "--engine", "yara",
             "--config", self.config,
         )  # fmt: skip
-        wait_for(self.socket("yara").exists, f"{self.name}'s YARA-X scanner")
+        self._answers("yara")
         return process
 
     def start_clamd(self) -> subprocess.Popen[bytes]:
@@ -210,8 +219,16 @@ Foreground yes
 SelfCheck 3600
 """)
         process = self.stage.start(f"{self.name}-clamd.log", "clamd", "-c", str(config))
-        wait_for(self.socket("clamd").exists, f"{self.name}'s clamd")
+        self._answers("clamd")
         return process
+
+    def _answers(self, engine: str) -> None:
+        def answers() -> bool:
+            with contextlib.suppress(OSError):
+                return not found(self.socket(engine), CLEAN)
+            return False
+
+        wait_for(answers, f"{self.name}'s {engine}")
 
     def update(self, *, expect: int | None = 0) -> str:
         """Run the updater once; return all it said."""
@@ -258,7 +275,10 @@ class World:
         for drop in ("rules", "hashes"):
             (self.stage.folder / "drop" / drop).mkdir(parents=True)
         self.vendor.make()
-        self.stage.run("sigkeys", "licence", "issuer", self.issuer)
+        self.passphrase.write_text("the vendor's licence desk\n")
+        self.stage.run(
+            "sigkeys", "licence", "issuer", self.issuer, "--passphrase-file", self.passphrase
+        )
         self.issue(self.today() + timedelta(days=200))
         password = self.stage.folder / "password"
         password.write_text(PASSWORD + "\n")
@@ -278,6 +298,11 @@ class World:
         return self.stage.folder / "issuer"
 
     @property
+    def passphrase(self) -> Path:
+        """The passphrase of that key."""
+        return self.stage.folder / "issuer-passphrase"
+
+    @property
     def licence(self) -> Path:
         """The site's licence file."""
         return self.stage.folder / "acme.lic"
@@ -292,8 +317,9 @@ class World:
         self.licences += 1
         issued = self.stage.folder / f"acme-{self.licences}.lic"
         self.stage.run(
-            "sigkeys", "licence", "issue", issued, "--issuer", self.issuer,
-            "--serial", "AC-2026-0001", "--organisation", "株式会社デモ", "--product", "Acme rules",
+            "sigkeys", "licence", "issue", "--key", self.issuer, "--out", issued,
+            "--passphrase-file", self.passphrase, "--serial", "AC-2026-0001", "--kind", "feed",
+            "--organisation", "株式会社デモ", "--product", "Acme rules", "--username", CUSTOMER,
             "--seats", "120", "--feed", "rules", "--feed", "hashes",
             "--starts-on", (ends_on - timedelta(days=365)).isoformat(),
             "--ends-on", ends_on.isoformat(), "--tz", LICENCE_ZONE,
@@ -320,24 +346,27 @@ class World:
         for channel in ("rules", "hashes"):
             (drop / channel / "READY").touch()
         self.samples = samples
-        wait_for(lambda: self.offered(self.vendor, "site") >= self.sequence, "the vendor's release")
+        wait_for(lambda: self.offered(self.vendor, "site", "tracks"), "the vendor's release")
         return self.sequence
 
-    def offered(self, mirror: Mirror, repository: str) -> int:
-        """Return the lowest sequence that stable offers over both channels; 0 for none."""
-        for found in mirror.status()["repositories"]:
-            if found["name"] == repository:
-                tracks = [channel["tracks"].get("stable", 0) for channel in found["channels"]]
-                return min(tracks) if len(tracks) == 2 else 0
-        return 0
-
     def pulled(self) -> None:
-        """Wait until the site serves the vendor's newest release."""
-        wait_for(lambda: self.offered(self.site, "acme") >= self.sequence, "the site's pull")
+        """Wait until the site offers the vendor's newest release to its hosts."""
+        wait_for(lambda: self.offered(self.site, "acme", "chosen"), "the site's pull")
+        credential = self.hosts[0].credential.read_text().strip()
+        for repository in ("acme", "site"):
+            wait_for(lambda: self.site.serves(repository, credential), "the site to serve it")  # noqa: B023 - called at once
+
+    def offered(self, mirror: Mirror, repository: str, by: str) -> bool:
+        """Tell whether stable offers the newest release of both channels."""
+        for one in mirror.status()["repositories"]:
+            if one["name"] == repository:
+                offers = [channel[by].get("stable") for channel in one["channels"]]
+                return offers == [self.sequence] * 2
+        return False
 
 
 def _vendor_settings(folder: Path) -> str:
-    return "".join(
+    return f'licence_issuer = "{folder}/issuer.pub"\n' + "".join(
         f"""\
 [[upstream]]
 name = "{channel}"
