@@ -54,7 +54,7 @@ def layout(channel: str, files: Iterable[File]) -> dict[str, File]:
             raise EngineError(
                 f"{channel}: {chosen[name].path!r} and {file.path!r} would both be named {name!r}"
             )
-        if name.startswith(MARKER_PREFIX):
+        if file.path.rpartition("/")[2].startswith(MARKER_PREFIX):
             raise EngineError(f"{channel}: {file.path!r} has the name of a marker")
         if len(name.encode()) > MAX_NAME_BYTES:
             raise EngineError(f"{channel}: {file.path!r}: more than {MAX_NAME_BYTES=} as {name!r}")
