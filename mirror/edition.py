@@ -4,13 +4,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from keys.errors import StateError
 from keys.model.release import Manifest, Pin
 from keys.signing.publisher import Changes, Publisher
-from keys.signing.state import TIMESTAMP
+from keys.signing.state import ROOT, TIMESTAMP
 from mirror.journal import Entry, Journal
 from mirror.repository import InForce, StoredRepository
+
+MAX_ROOT_LIFETIME = timedelta(days=3660)  # a root is signed for ten years at most
 
 Sign = Callable[[Mapping[str, bytes]], Publisher]
 """Open the repository's signer on the metadata in force."""
@@ -79,13 +82,15 @@ class Editions:
 
         Raises:
             LockedError: another writer did not end in time.
-            StateError, TrustError: there is no repository, or it is damaged.
+            StateError, TrustError: there is no repository, or it is damaged; the root has
+                expired, or the clock is years away from it.
             UsageError: the signing keys cannot be opened.
 
         """
         async with self._repository.writing():
             in_force = await self._repository.in_force()
             publisher = await asyncio.to_thread(self._sign, in_force.metadata)
+            _check_clock(now, publisher.state.expires(ROOT))
             await self._repository.repair(in_force)
             yield Edition(self._repository, in_force, publisher, self._journal, by, now)
 
@@ -96,3 +101,15 @@ class Editions:
             if due:
                 await edition.commit(edition.entry("renew", roles=due), {})
         return due
+
+
+def _check_clock(now: datetime, root_expires: datetime) -> None:
+    """Sign nothing that every host would refuse, or that would be believed for decades."""
+    told = f"this machine's clock says {now:%Y-%m-%d}, and role root"
+    if now >= root_expires:
+        raise StateError(
+            f"{told} expired on {root_expires:%Y-%m-%d}",
+            hint="run `sigkeys renew` with the offline keys; or set the clock",
+        )
+    if root_expires - now > MAX_ROOT_LIFETIME:
+        raise StateError(f"{told} ends on {root_expires:%Y-%m-%d}", hint="set the clock")
