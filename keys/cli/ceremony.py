@@ -150,4 +150,4 @@ def _draft(path: Path, state: State, role: str, version: int, expires: datetime)
         return draft_renewal(state, role, version=version, expires=expires)
     except OSError as exc:
         raise StateError(f"{path}: {exc.strerror or exc}") from exc
-    return read_draft(data, state, role, version=version)
+    return read_draft(data, state, role, version=version, latest=expires)

@@ -26,11 +26,12 @@ def draft_renewal(state: State, role: str, *, version: int, expires: datetime) -
     return Metadata(copy)
 
 
-def read_draft(data: bytes, state: State, role: str, *, version: int) -> Draft:
+def read_draft(data: bytes, state: State, role: str, *, version: int, latest: datetime) -> Draft:
     """Take up a draft that other holders signed.
 
     Raises:
-        TrustError: malformed, or anything but the version in force with a later expiry.
+        TrustError: malformed, or anything but the version in force with another expiry, at
+            most the ``latest`` this holder would grant.
 
     """
     try:
@@ -42,6 +43,11 @@ def read_draft(data: bytes, state: State, role: str, *, version: int) -> Draft:
         raise TrustError(
             f"draft of {role}: says something else than version {version} renewed",
             hint="remove it and draft anew; find out who changed it",
+        )
+    if draft.signed.expires > latest:
+        raise TrustError(
+            f"draft of {role}: would expire on {draft.signed.expires:%Y-%m-%d}, later than asked",
+            hint="name as many days as the holder who drafted it, or remove it and draft anew",
         )
     return draft
 

@@ -236,6 +236,17 @@ def test_a_draft_that_says_more_than_a_later_expiry_is_not_signed(shell: Shell) 
     assert not (holders.layout.metadata / "2.root.json").exists()
 
 
+def test_a_holder_never_signs_a_later_expiry_than_he_asked_for(shell: Shell) -> None:
+    holders = Holders(shell)
+    stick = holders.stick(1)
+    shell.signs("renew", shell.mirror, "--offline", stick, "--days", "3650")
+    code, _, err = shell.types(
+        "renew", shell.mirror, "--offline", holders.stick(2), "--passphrase-file", shell.passphrase
+    )
+    assert code == 3
+    assert "later than asked" in err
+
+
 def test_keys_of_another_repository_cannot_renew(shell: Shell) -> None:
     shell.signs("init", shell.mirror)
     shell.signs("init", shell.folder / "other")
