@@ -55,7 +55,7 @@ class LicenceStore:
 
         """
         records = self.with_file(data, issuers, what)
-        self._keep(data.replace(b"\r\n", b"\n"), _SUFFIX)
+        self._keep(data.replace(b"\r\n", b"\n"), _SUFFIX, 0o644)
         return records
 
     def admit_opaque(self, data: bytes) -> str:
@@ -65,7 +65,7 @@ class LicenceStore:
             StateError: the folder is unusable.
 
         """
-        self._keep(data, _OPAQUE_SUFFIX)
+        self._keep(data, _OPAQUE_SUFFIX, 0o600)  # it may hold a password
         return hashlib.sha256(data).hexdigest()
 
     def _paths(self, suffix: str) -> list[Path]:
@@ -79,12 +79,12 @@ class LicenceStore:
             raise StateError(f"{self.folder}: more than MAX_HELD={MAX_HELD} files")
         return paths
 
-    def _keep(self, data: bytes, suffix: str) -> None:
+    def _keep(self, data: bytes, suffix: str, mode: int) -> None:
         path = self.folder / f"{hashlib.sha256(data).hexdigest()}{suffix}"
         try:
             if not path.exists():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                files.write(path, data, mode=0o600)
+                files.write(path, data, mode=mode)
         except OSError as exc:
             raise StateError(f"{path}: {exc.strerror or exc}") from exc
 

@@ -18,6 +18,8 @@ from mirror.settings import LicenceSettings, Settings
 
 TYPED = "typed by operator"
 SIGNED = "signed by the issuer"
+_SIGNED_MODE = 0o644  # holds no secret
+_OPAQUE_MODE = 0o600  # may hold a password; the mirror never reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Licences:
         try:
             if place.exists() and not settings.issuer:
                 store.admit_opaque(read_file(place))
-            files.write(place, data, mode=0o640)
+            files.write(place, data, mode=_SIGNED_MODE if settings.issuer else _OPAQUE_MODE)
         except OSError as exc:
             raise StateError(f"{place}: {exc.strerror or exc}") from exc
         return self.remember(settings)
