@@ -90,7 +90,7 @@ def test_a_replay_of_the_older_file_is_refused(held: Held) -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    [lambda data: data[:-9], lambda data: data.replace(b"A", b"B"), lambda _: b""],
+    [lambda data: data[:-9], lambda data: data.replace(b"\ney", b"\neY"), lambda _: b""],
     ids=["truncated", "edited", "empty"],
 )
 def test_a_broken_replacement_changes_nothing(held: Held, spoil: Callable[[bytes], bytes]) -> None:
