@@ -134,9 +134,12 @@ class Ingest:
     @contextlib.contextmanager
     def _quarantined(self) -> Iterator[None]:
         """Provide the quarantine; parts of a download stay there when it may be tried again."""
-        if not self.upstream.passes_through:
-            files.remove_folder(self.quarantine)
-        self.quarantine.mkdir(parents=True, exist_ok=True)
+        try:
+            if not self.upstream.passes_through:
+                files.remove_folder(self.quarantine)
+            self.quarantine.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise StateError(f"{self.quarantine}: {exc.strerror or exc}") from exc
         try:
             yield
         except Error as exc:

@@ -1,12 +1,15 @@
 """`sigmirror publish` and `sigmirror point`: releases and tracks by an operator's own hand."""
 
 import asyncio
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import msgspec
 
+from keys.errors import StateError
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.cli.progress import progress
 from mirror.publish import Published
@@ -46,14 +49,24 @@ async def _publish(
     site: MirrorSite, channel: str, folder: Path, track: str, engine: str, pull: Pull, why: str
 ) -> Published:
     settings = UpstreamSettings(name=channel, kind="drop", folder=str(folder), quiet_seconds=0.0)
-    quarantine = site.folder / "quarantine"
-    quarantine.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="publish-", dir=quarantine) as brought:
-        candidate = await DropUpstream(settings).fetch(Path(brought), pull)
+    with _quarantine(site.folder / "quarantine") as brought:
+        candidate = await DropUpstream(settings).fetch(brought, pull)
         return await site.publishing.release(
             candidate, channel=channel, track=track, engine=engine,
             by=order(f"sigmirror publish {channel}", why), now=pull.now, move_track=True,
         )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _quarantine(parent: Path) -> Iterator[Path]:
+    """Provide a folder for the length of the block."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix="publish-", dir=parent)
+    except OSError as exc:
+        raise StateError(f"{parent}: {exc.strerror or exc}") from exc
+    with folder:
+        yield Path(folder.name)
 
 
 @click.command(epilog="Example: sigmirror point inhouse stable 41 --why 'false positives in 42'")
