@@ -94,11 +94,21 @@ access = "open"
             self._process.terminate()
             self._process.wait()
 
+    def publish(self, folder: Path) -> None:
+        """Publish a folder and wait until the serving process has noticed."""
+        self("publish", CHANNEL, str(folder), "--engine", "yara")
+        name = "r/site/metadata/timestamp.json"
+        wait_for(lambda: self._get(name) == (200, (self.folder / name).read_bytes()))
+
     def _ready(self) -> bool:
+        return self._get("readyz")[0] == 200
+
+    def _get(self, name: str) -> tuple[int, bytes]:
         try:
-            return urllib3.request("GET", f"{self.url}/readyz", retries=False).status == 200
+            answer = urllib3.request("GET", f"{self.url}/{name}", retries=False)
         except urllib3.exceptions.HTTPError:
-            return False
+            return 0, b""
+        return answer.status, answer.data
 
     def _program(self, *arguments: str) -> list[str]:
         program = [sys.executable, "-c", "from mirror.cli import main; main()"]
@@ -142,7 +152,7 @@ def test_each_release_of_signature_base_brings_its_new_rules_to_a_running_scanne
 ) -> None:
     host.start()
     for number, step in enumerate(STEPS, 1):
-        mirror("publish", CHANNEL, str(unpacked(step.date, tmp_path)), "--engine", "yara")
+        mirror.publish(unpacked(step.date, tmp_path))
         before = host.finds_all(step.sample) if number > 1 else []
         expected = f"installed, generation {number} ({CHANNEL} {number}), proven"
         assert expected in host("run")
