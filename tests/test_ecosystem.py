@@ -6,15 +6,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from keys.model.release import Pin, file_target, manifest_target, track_target
-from tests.keys import signing_site
-from tests.keys.signing_site import PASSPHRASE
 from tests.plain_clients import (
     PlainClient,
     PythonTuf,
@@ -42,6 +39,12 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Keep the test's output clean."""
 
 
+def command(program: str, *words: str | Path) -> None:
+    """Run an installed command."""
+    path = Path(sys.executable).with_name(program)
+    subprocess.run([path, *words], check=True, capture_output=True)
+
+
 @dataclass(frozen=True)
 class Published:
     """A mirror's folder, filled by the commands and served by a server that knows nothing."""
@@ -50,11 +53,7 @@ class Published:
     url: str
 
     def sigmirror(self, *words: str) -> None:
-        program = Path(sys.executable).with_name("sigmirror")
-        subprocess.run(
-            [program, *words, "--config", self.folder.parent / "sigmirror.toml"],
-            check=True, capture_output=True,
-        )  # fmt: skip
+        command("sigmirror", *words, "--config", self.folder.parent / "sigmirror.toml")
 
     def publish(self, contents: Mapping[str, bytes]) -> None:
         folder = self.folder.parent / f"release-{len(list(self.folder.parent.iterdir()))}"
@@ -83,11 +82,11 @@ class Published:
 @pytest.fixture
 def published(tmp_path: Path) -> Iterator[Published]:
     folder = tmp_path / "mirror"
-    signing_site.Site.found(folder, now=datetime.now(UTC))
-    (tmp_path / "passphrase").write_text(PASSPHRASE.reveal())
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("a passphrase of the test")
+    command("sigkeys", "init", folder, "--passphrase-file", passphrase)
     (tmp_path / "sigmirror.toml").write_text(
-        f'[store]\nurl = "file://{folder}"\n'
-        f'[signing]\npassphrase_file = "{tmp_path / "passphrase"}"\n'
+        f'[store]\nurl = "file://{folder}"\n[signing]\npassphrase_file = "{passphrase}"\n'
     )
     handler = functools.partial(_Quiet, directory=folder)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -168,3 +167,14 @@ def test_any_tuf_client_refuses_an_older_timestamp(
     (published.metadata / "timestamp.json").write_bytes(older)
     with pytest.raises(RefusedByClientError):
         client.read(*expected(FIRST))
+
+
+def test_any_tuf_client_follows_a_renewed_root(
+    client: PlainClient, published: Published, tmp_path: Path
+) -> None:
+    wanted = expected(FIRST)
+    assert client.read(*wanted) == wanted
+    command("sigkeys", "renew", published.folder, "--passphrase-file", tmp_path / "passphrase")
+    assert (published.metadata / "2.root.json").exists()
+    published.publish(SECOND)
+    assert client.read(*expected(SECOND)) == expected(SECOND)
