@@ -71,8 +71,13 @@ def test_a_real_official_container_loads(tmp_path: Path) -> None:
         ("rules.yar", b'rule r { strings: $a = "text" condition: $b }\n'),
         ("daily.cvd", b"no container" * 100),
         ("rules.ndb", b"Later.1:0:*:73616d706c65206f6e65:999\n"),
+        ("rules.yar", b'include "../x"\nrule r { condition: true }\n'),
+        ("no space left.ndb", b"no definition\n"),
     ],
-    ids=["ndb", "empty", "hdb", "yar", "cvd", "asks for a later ClamAV"],
+    ids=[
+        *("ndb", "empty", "hdb", "yar", "cvd", "asks for a later ClamAV"),
+        *("says what hosts say", "is named as hosts fail"),
+    ],
 )
 def test_a_database_that_does_not_load_is_the_releases_fault_and_named(
     tmp_path: Path, name: str, data: bytes
