@@ -16,7 +16,7 @@ import pytest
 
 from tests.demo.rows import ROWS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("demo")]
 
 
 @dataclass
@@ -95,7 +95,7 @@ def engine_killed(at: Saboteur) -> bool:
 
 
 def current_removed(at: Saboteur) -> bool:
-    for twin in at.folder.glob("killed-*"):
+    for twin in at.folder.glob("killed-*/"):
         if any(twin.glob("*.sock")):
             return False
         with contextlib.suppress(FileNotFoundError):
@@ -171,7 +171,7 @@ def test_every_row_of_the_demo_holds_and_nothing_is_left_running() -> None:
 def test_a_sabotaged_row_ends_the_demo_with_1_and_its_name(number: int) -> None:
     harm = SABOTAGE[number - 1]
     with demo() as (process, parent):
-        over = threading.Event()
+        over, notes = threading.Event(), dict[str, Saboteur]()
 
         def sabotage() -> None:
             done = False
@@ -181,7 +181,6 @@ def test_a_sabotaged_row_ends_the_demo_with_1_and_its_name(number: int) -> None:
                     at = notes.setdefault("at", Saboteur(folders[0]))
                     done = harm(at)
 
-        notes: dict[str, Saboteur] = {}
         thread = threading.Thread(target=sabotage, daemon=True)
         thread.start()
         said, _ = process.communicate()
@@ -189,6 +188,6 @@ def test_a_sabotaged_row_ends_the_demo_with_1_and_its_name(number: int) -> None:
         thread.join()
         assert process.returncode == 1, said
         last = said.strip().splitlines()[-1]
-        assert last.startswith(f"{number:2} {ROWS[number - 1].title}".strip()), said
+        assert last.strip().startswith(f"{number} {ROWS[number - 1].title}"), said
         assert "FAILED" in last
         assert left_running(parent) == []
