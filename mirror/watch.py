@@ -95,7 +95,10 @@ class Watcher:
         while True:
             await self._wait()
             for subject in self._subjects:
-                await self._look(subject)
+                try:
+                    await self._look(subject)
+                except Exception:  # noqa: BLE001 - a mistake of ours must not end the watch
+                    structlog.get_logger().exception("reload-failed", what=subject.what)
 
     async def _wait(self) -> None:
         if self._hints is None:
@@ -114,8 +117,6 @@ class Watcher:
             await subject.apply()
         except Error as exc:
             await self._report(subject.what, exc)
-        except Exception:  # noqa: BLE001 - a mistake of ours must not end the watch
-            structlog.get_logger().exception("reload-failed", what=subject.what)
         else:
             await self._report(subject.what, None)
 
@@ -176,8 +177,8 @@ class _Hints(FileSystemEventHandler):
             return
         self.close()
         self._folders = folders
-        observer = Observer()
         try:
+            observer = Observer()
             for folder in folders:
                 observer.schedule(self, str(folder), event_filter=_CHANGES)
             observer.start()

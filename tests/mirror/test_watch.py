@@ -124,14 +124,15 @@ async def test_a_file_that_is_touched_is_not_reloaded(tmp_path: Path) -> None:
     assert not reader.changed.is_set()
 
 
+@pytest.mark.parametrize("step", ["__init__", "schedule", "start"])
 async def test_a_file_system_without_events_is_polled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def refuse(*_args: object, **_options: object) -> None:
         raise OSError(28, "inotify watch limit reached")
 
     # the limit belongs to the machine: a test cannot reach it without harming others
-    monkeypatch.setattr("watchdog.observers.api.BaseObserver.start", refuse)
+    monkeypatch.setattr(f"watchdog.observers.api.BaseObserver.{step}", refuse)
     path = tmp_path / "thing"
     path.write_text("one")
     reader = Reader(path)
