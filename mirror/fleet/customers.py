@@ -4,9 +4,10 @@ Password and term are separate: renewing adds a licence and never touches the pa
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -17,6 +18,7 @@ from keys.model.licence import Licence
 from keys.model.release import Instant, Wire
 from keys.model.standing import LicenceState, reference_time, state_at
 from mirror.fleet.passwords import PasswordHash
+from mirror.rollout import Entitlement
 
 MAX_CUSTOMERS = 100_000
 MAX_LICENCES = 100
@@ -100,6 +102,14 @@ class Customers(Wire, frozen=True):
         """
         self._known(username)
         return Customers({name: one for name, one in self.customers.items() if name != username})
+
+    def entitlements(self, now: datetime) -> Iterator[Entitlement]:
+        """Tell up to which days licences cover releases."""
+        for customer in self.customers.values():
+            for channel in customer.channels:
+                standing = customer.standing(channel, now)
+                if standing and standing.covered_until:
+                    yield Entitlement(standing.covered_until, ZoneInfo(standing.licence.tz))
 
     def _known(self, username: str) -> Customer:
         if username not in self.customers:

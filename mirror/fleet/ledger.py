@@ -1,9 +1,8 @@
 """Where hosts and customers are written down, and the door each way of access needs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from mirror.fleet.customers import Customers
 from mirror.fleet.doors import CustomersDoor, Door, HostsDoor, OpenDoor
@@ -36,15 +35,11 @@ def open_door(access: str, folder: Path) -> Door:
     return OpenDoor()
 
 
-def entitlements(folder: Path, now: datetime) -> Iterator[Entitlement]:
+def entitlements(folder: Path, now: datetime) -> Iterable[Entitlement]:
     """Tell up to which days the customers' licences cover releases, so that those are kept.
 
     Raises:
         StateError: the records are unusable.
 
     """
-    for customer in customers_file(folder).read().customers.values():
-        for channel in customer.channels:
-            standing = customer.standing(channel, now)
-            if standing and standing.covered_until:
-                yield Entitlement(standing.covered_until, ZoneInfo(standing.licence.tz))
+    return customers_file(folder).read().entitlements(now)

@@ -1,6 +1,6 @@
 """A mirror's HTTP application over a real repository, with a clock the test sets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -15,6 +15,8 @@ from keys.model.release import Manifest, Pin, blob_name, file_target
 from mirror.fleet.customers import Customers
 from mirror.fleet.doors import Door, OpenDoor
 from mirror.fleet.throttle import Throttle
+from mirror.publish import Publishing
+from mirror.rollout import Entitlement
 from mirror.settings import ServeSettings
 from mirror.storage.base import Store
 from mirror.web.access import Gate, Proxies
@@ -67,7 +69,9 @@ class WebSite:
     folder: Path
     store: Store | None = None
     now: datetime = NOW
-    serve: ServeSettings = ServeSettings()
+    serve: ServeSettings = field(default_factory=ServeSettings)
+    keep: int = 10
+    entitlements: Callable[[], Iterable[Entitlement]] = tuple
     mirror: Mirror = field(init=False)
     repositories: Repositories = field(init=False)
 
@@ -102,7 +106,10 @@ class WebSite:
     async def publish(self, contents: Mapping[str, bytes], *, channel: str = "inhouse") -> Manifest:
         """Publish a release to stable as another process would, and return its manifest."""
         folder = self.folder / f"release-{len(list(self.folder.iterdir()))}"
-        published = await self.mirror.publishing().release(
+        publishing = Publishing(
+            self.mirror.editions, keep_releases=self.keep, entitlements=self.entitlements
+        )
+        published = await publishing.release(
             candidate(folder, contents), channel=channel, track="stable", engine="yara",
             by=BY, now=self.now,
         )  # fmt: skip
