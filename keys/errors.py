@@ -136,7 +136,7 @@ class LimitError(FetchError):
 
 
 class HostError(Error):
-    """This host cannot do the step now; neither the release nor the engine is to blame."""
+    """The host cannot do the step now; neither the release nor the engine is to blame."""
 
     retryable = True
     default_hint = "nothing was changed; the next run tries again"
