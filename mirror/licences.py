@@ -5,7 +5,7 @@ kept below ``state/licences``. Without, the file is opaque and its dates are tho
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from keys import files
@@ -18,6 +18,7 @@ from mirror.settings import LicenceSettings, Settings
 
 TYPED = "typed by operator"
 SIGNED = "signed by the issuer"
+_NEVER_SIGNED = datetime(1970, 1, 1, tzinfo=UTC)  # what is typed proves no time
 _SIGNED_MODE = 0o644  # holds no secret
 _OPAQUE_MODE = 0o600  # may hold a password; the mirror never reads it
 
@@ -119,7 +120,6 @@ def _issuers(settings: LicenceSettings) -> Issuers:
 def _typed(settings: LicenceSettings) -> Licence:
     """Make a record of the dates and seats in the settings."""
     try:
-        starts_on = date.fromisoformat(settings.starts_on)
         return Licence(
             id=settings.name,
             serial=settings.name,
@@ -127,11 +127,11 @@ def _typed(settings: LicenceSettings) -> Licence:
             product="",
             organisation="",
             seats=max(settings.seats, 1),
-            starts_on=starts_on,
+            starts_on=date.fromisoformat(settings.starts_on),
             ends_on=date.fromisoformat(settings.ends_on),
             tz=settings.tz or "UTC",
             sequence=1,
-            issued_at=datetime.combine(starts_on, time(), UTC),
+            issued_at=_NEVER_SIGNED,
         )
     except ValueError as exc:
         raise LicenceError(

@@ -228,3 +228,13 @@ def test_status_shows_the_organisation_and_who_vouches_for_the_dates(operator: O
     operator.config.write_text(text)
     (shown,) = operator.status()["licences"]
     assert (shown["state"], shown["dates"]) == ("active", "typed by operator")
+
+
+def test_typed_dates_that_begin_later_are_pending_until_then(tmp_path: Path) -> None:
+    typed = LicenceSettings(
+        name="esets", file="esets.lic", starts_on="2027-01-01", ends_on="2027-12-31", tz="UTC"
+    )
+    licences = Licences(tmp_path)
+    before = licences.standing(typed, datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC))
+    assert (before.state, before.may_pull) == (State.pending, False)
+    assert licences.standing(typed, datetime(2027, 1, 1, tzinfo=UTC)).may_pull
