@@ -5,7 +5,6 @@ nowhere else; see docs/protocol.md for an example of each.
 """
 
 import hashlib
-import sys
 from datetime import datetime
 from enum import Enum
 from typing import Annotated, Literal, TypeVar
@@ -15,11 +14,6 @@ import msgspec
 from keys.errors import DigestError, LimitError, TrustError
 from keys.model import names
 
-if sys.version_info >= (3, 14):  # pragma: no cover
-    from compression import zstd
-else:
-    from backports import zstd
-
 MANIFEST_FORMAT = 1
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_POINTER_BYTES = 16 << 10
@@ -27,7 +21,7 @@ MAX_FILE_LIST_BYTES = 64 << 20  # unpacked
 MAX_FILES = 100_000
 FILE_LIST_LEVEL = 9
 
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Length = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 Sequence = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -166,6 +160,8 @@ def decode(data: bytes, kind: type[T], what: str) -> T:
 
 def encode_file_list(files: tuple[File, ...]) -> bytes:
     """Encode a release's files, sorted by path, as one zstd frame."""
+    from keys.model.packing import zstd  # noqa: PLC0415 - start-up time: only where it is used
+
     ordered = sorted(files, key=lambda file: file.path)
     return zstd.compress(encode(ordered), level=FILE_LIST_LEVEL)
 
@@ -178,6 +174,8 @@ def decode_file_list(data: bytes, what: str) -> tuple[File, ...]:
         TrustError: not a file list; a path that must not be used.
 
     """
+    from keys.model.packing import zstd  # noqa: PLC0415 - start-up time: only where it is used
+
     unpacker = zstd.ZstdDecompressor()
     try:
         plain = unpacker.decompress(data, max_length=MAX_FILE_LIST_BYTES + 1)

@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.samples import hash_lines
 from tests.tuf_repository import ChannelRepository
 from tests.updater.clamd_host import Command
-from tests.updater.clamd_process import DEADLINE_SECONDS, need_clamd
+from tests.updater.clamd_process import DEADLINE_SECONDS, need_clamd, wait_for
 from tests.updater.site import Site, served
 
 
@@ -175,3 +177,30 @@ def test_the_daemon_runs_and_ends_cleanly(running: Command, site: Site) -> None:
     finally:
         daemon.kill()
         daemon.communicate()
+
+
+@pytest.mark.slow
+def test_a_clamd_killed_at_the_reload_is_given_the_old_generation_back(
+    running: Command, site: Site
+) -> None:
+    current = running.state / "engines/clamd/current"
+    before = current.readlink()
+    patient = running.config.read_text()
+    running.config.write_text(
+        patient.replace("reload_timeout_seconds = 20", "reload_timeout_seconds = 5")
+    )
+
+    def kill_at_the_swap() -> None:
+        wait_for(lambda: current.readlink() != before)
+        running.clamd.stop()
+
+    slow_to_load = {"filler.hsb": hash_lines(200_000).encode()}
+    site.repository.release("a", slow_to_load, sequence=2)
+    killer = threading.Thread(target=kill_at_the_swap)
+    killer.start()
+    told = running("run", code=5)
+    killer.join()
+    assert "generation 1 (a 1)" in told
+    assert current.readlink() == before
+    running.clamd.start()
+    running("prove")
