@@ -79,9 +79,8 @@ class Gate:
             Refusal: 401 without a right credential, 429 for who guesses or while many log in.
 
         """
-        address = self._proxies.client(
-            request.remote or "", request.headers.get("X-Forwarded-For", "")
-        )
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
+        address = self._proxies.client(request.remote or "", forwarded)
         request[ADDRESS] = address
         credential = basic(request.headers.get("Authorization", ""))
         client = (address, credential.username if credential else "")

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from multidict import CIMultiDict
 from pytest_aiohttp import AiohttpClient
 
 from keys.model.release import Manifest, blob_name, file_list_target, manifest_target
@@ -253,3 +254,18 @@ async def test_nobody_comes_around_the_proxy_that_ends_tls(
 )
 def test_what_is_no_basic_credential_is_none(header: str) -> None:
     assert basic(header) is None
+
+
+async def test_a_forged_address_in_a_header_of_its_own_does_not_help_who_guesses(
+    site: WebSite, aiohttp_client: AiohttpClient
+) -> None:
+    hosts, _ = Hosts().add("scanner-1", now=NOW)
+    client = await aiohttp_client(await site.application())
+    site.door(HostsDoor(hosts), proxies=Proxies(("127.0.0.1",), required=True))
+    statuses = []
+    for number in range(MAX_FAILURES + 1):
+        headers = CIMultiDict(auth("scanner-1", "guess"))
+        headers.add("X-Forwarded-For", f"192.0.2.{number}")  # sent by the client
+        headers.add("X-Forwarded-For", "203.0.113.9")  # added by the proxy
+        statuses.append((await client.get(TIMESTAMP, headers=headers)).status)
+    assert statuses == [401] * MAX_FAILURES + [429]
