@@ -4,6 +4,7 @@ A command returns its exit code, or None for 0. Anything it raises from ``keys.e
 ``error: …`` and ``hint: …`` on stderr and the exit code of its branch.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -47,7 +48,9 @@ def run(
     command: click.Command, *, program: str, arguments: Sequence[str] | None = None
 ) -> NoReturn:
     """Run a command line and end the process with its exit code."""
-    sys.exit(exit_code(command, program=program, arguments=arguments))
+    code = exit_code(command, program=program, arguments=arguments)
+    gc.freeze()  # the interpreter need not search everything for garbage before it ends
+    sys.exit(code)
 
 
 def exit_code(

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from keys.errors import EngineError, Error, LicenceEndedError
-from updater import combine, plan
-from updater.assemble import Assembled, Assembly
+from updater import combine
 from updater.channels import ChannelName
 from updater.combine import Overlay
 from updater.engines.base import Engine
-from updater.obtain import Obtained, Obtainer
 from updater.place import Place
-from updater.plan import Action, Have
 from updater.prove import Patience, Prover, Samples
 from updater.report import EngineReport, Trouble
 from updater.settings import EngineSettings
 from updater.state import EngineState, Generation, Proved
 from updater.switch import Change, Switch, Word
 
-if TYPE_CHECKING:  # loads the TUF library, which a run that finds nothing new does without
+if TYPE_CHECKING:  # a run that finds nothing new does without these and the TUF library
+    from updater.assemble import Assembled
     from updater.catalogue import Catalogue
+    from updater.obtain import Obtained
+    from updater.plan import Have
 
 LICENCE_ENDED = "licence_ended"
 FAILED = "failed"
@@ -117,6 +117,9 @@ class Turn:
             return self._report(self._keep(), [*errors, exc])
 
     def _advance(self, catalogue: "Catalogue", errors: list[Error]) -> EngineReport:
+        from updater.obtain import Obtainer  # noqa: PLC0415 - start-up time, see above
+        from updater.plan import Action  # noqa: PLC0415
+
         self._settle("")
         overlay = combine.read_overlay(self.settings.overlay)
         have = self._have(self.place.state.load())
@@ -136,7 +139,9 @@ class Turn:
             self._settle(self._fingerprint(overlay))
         return self._report(change, errors, held)
 
-    def _change(self, obtained: Obtained) -> tuple[Change | None, list[EngineError]]:
+    def _change(self, obtained: "Obtained") -> tuple[Change | None, list[EngineError]]:
+        from updater.plan import Action  # noqa: PLC0415 - start-up time, see above
+
         word = Word.went_back if obtained.plan.action is Action.rollback else Word.installed
         assembled = self._assemble(obtained, word)
         refused = [
@@ -152,7 +157,10 @@ class Turn:
         change = self.switch().to(assembled.generation, word, ask_engine=self.ask_engine)
         return change, refused
 
-    def _assemble(self, obtained: Obtained, word: Word) -> Assembled:
+    def _assemble(self, obtained: "Obtained", word: Word) -> "Assembled":
+        from updater import plan  # noqa: PLC0415 - start-up time, see above
+        from updater.assemble import Assembly  # noqa: PLC0415
+
         assembly = Assembly(self.place, self.engine, obtained.wanted, now=self.now)
         state, wanted = self.place.state.load(), obtained.wanted
         if word is Word.went_back:
@@ -176,7 +184,9 @@ class Turn:
     def _in_force(self) -> Generation | None:
         return self.place.in_force(self.place.state.load())
 
-    def _have(self, state: EngineState) -> Have:
+    def _have(self, state: EngineState) -> "Have":
+        from updater.plan import Have  # noqa: PLC0415 - start-up time, see above
+
         generation = self.place.in_force(state)
         return Have(
             releases=generation.releases if generation else {},

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from keys.errors import EngineError, Error, HostError, UnprovenError
 from keys.model.release import File
-from updater.engines import clamscan, databases, instream, memory
+from updater.engines import databases, instream, memory
 from updater.engines.base import Loaded, Marker, Verdict
 from updater.engines.clamd_config import ClamdConfig
 from updater.engines.marker import fresh
-from updater.engines.process import run
 from updater.settings import EngineSettings
 
 UNOFFICIAL = ".UNOFFICIAL"  # what clamd adds to the name of every definition that is not ClamAV's
@@ -58,6 +57,8 @@ class ClamdEngine:
             return self._clamscan_version()
 
     def _clamscan_version(self) -> str:
+        from updater.engines.process import run  # noqa: PLC0415 - a run that finds nothing new does without
+
         try:
             program = [self._settings.clamscan, "--version"]
             finished = run(program, timeout_seconds=_VERSION_TIMEOUT_SECONDS)
@@ -67,6 +68,8 @@ class ClamdEngine:
 
     def test(self, folder: Path, marker: Marker | None) -> Loaded:
         """Load the folder with clamscan, at low priority; every database must load."""
+        from updater.engines import clamscan  # noqa: PLC0415 - a run that finds nothing new does without
+
         sizes = _sizes(folder)
         databases.check_duplicates(sizes)
         needed = memory.needed_bytes(sizes, self._settings.memory_per_definition_byte)
