@@ -10,6 +10,7 @@ from keys import files
 from keys.cli.options import (
     OFFLINE_VARIABLE,
     PASSPHRASE_VARIABLE,
+    file,
     folder_argument,
     now,
     offline_option,
@@ -19,7 +20,7 @@ from keys.cli.options import (
 from keys.credentials import Secret, passphrase
 from keys.errors import StateError, UsageError
 from keys.signing.ceremony import Plan, compose, write
-from keys.signing.keyring import open_ring
+from keys.signing.keyring import existing_key, open_ring
 from keys.signing.layout import MAX_METADATA_BYTES, Layout
 from keys.signing.renewal import (
     OFFLINE_ROLES,
@@ -55,22 +56,32 @@ class RoleDays(click.ParamType[tuple[str, timedelta]]):
 @click.option("--targets-threshold", default=1, show_default=True, help="The same for targets.")
 @click.option("--targets-keys", default=1, show_default=True, help="The same for targets.")
 @click.option("--separate-online-keys", is_flag=True, help="One key for each online role.")
+@click.option("--online-key", help="Use this key for the online roles: a signer URI.")
+@click.option("--online-public", type=file, help="The public half of --online-key (PEM).")
 @click.option("--expiry", type=RoleDays(), multiple=True, help="A role's validity: ROLE=DAYS.")
 @offline_option
 @passphrase_option
 @offline_passphrase_option
 def init(  # noqa: PLR0913 - one parameter for each option of the command line
     *, folder: Path, threshold: int, keys: int, targets_threshold: int, targets_keys: int,
-    separate_online_keys: bool, expiry: tuple[tuple[str, timedelta], ...], offline: Path | None,
+    separate_online_keys: bool, online_key: str | None, online_public: Path | None,
+    expiry: tuple[tuple[str, timedelta], ...], offline: Path | None,
     passphrase_file: Path | None, offline_passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Found the repository of the mirror whose folder is FOLDER, with new keys.
 
-    Nothing that exists is overwritten.
+    Nothing that exists is overwritten. With --online-key the mirror signs with a key that exists
+    already, such as awskms:alias/sigmirror; the offline keys are made as ever.
     """
     online = passphrase(passphrase_file, PASSPHRASE_VARIABLE)
     plan = Plan(
-        threshold, keys, targets_threshold, targets_keys, separate_online_keys, expiry=dict(expiry)
+        threshold,
+        keys,
+        targets_threshold,
+        targets_keys,
+        separate_online_keys,
+        existing_key(online_key, online_public),
+        dict(expiry),
     )
     founding = compose(
         plan,

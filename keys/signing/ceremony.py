@@ -116,6 +116,8 @@ class _Keys:
 
     def take_or_make(self, plan: Plan) -> None:
         """Provide the online keys."""
+        if plan.online is not None and plan.separate_online_keys:
+            raise UsageError("one online key that exists already, or separate new ones; not both")
         if plan.online is not None:
             self._add(plan.online, open_signer(plan.online.uri, plan.online.key, self._passphrase))
             return

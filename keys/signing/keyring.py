@@ -8,15 +8,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from keys.credentials import Secret
-from keys.errors import SettingsError
+from keys.errors import SettingsError, UsageError
 from keys.model.release import Wire, encode
 from keys.signing.signers import ENCRYPTED_FILE, open_signer
-from keys.trust.tuf_api import Key, Signer
+from keys.trust.tuf_api import Key, Signer, SSlibKey
 
 RING_FILE = "signers.json"
 MAX_RING_BYTES = 1 << 20
+MAX_PUBLIC_KEY_BYTES = 64 << 10
 _FILE_SCHEMES = {ENCRYPTED_FILE, "file2"}
 
 
@@ -40,6 +43,37 @@ class RingKey(Wire, frozen=True):
         """The public half as TUF knows it."""
         plain = {"keytype": self.keytype, "scheme": self.scheme, "keyval": {"public": self.public}}
         return Key.from_dict(self.keyid, plain)
+
+
+def existing_key(uri: str | None, public: Path | None) -> RingKey | None:
+    """Describe the online key that exists already, by its URI and its public half (PEM).
+
+    Raises:
+        UsageError: one without the other, or not a public key TUF knows.
+
+    """
+    if uri is None and public is None:
+        return None
+    if uri is None or public is None:
+        raise UsageError(
+            "an online key that exists already needs both its URI and its public half",
+            hint="name --online-key and --online-public together",
+        )
+    scheme, _, place = uri.partition(":")
+    if scheme in _FILE_SCHEMES:
+        uri = f"{scheme}:{Path(place).absolute()}"
+    return RingKey.of("online", uri, _read_public(public))
+
+
+def _read_public(path: Path) -> Key:
+    try:
+        with path.open("rb") as file:
+            pem = file.read(MAX_PUBLIC_KEY_BYTES)
+        return SSlibKey.from_crypto(load_pem_public_key(pem))
+    except OSError as exc:
+        raise UsageError(f"{path}: {exc.strerror or exc}") from exc
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise UsageError(f"{path}: not a PEM public key of a kind TUF knows") from exc
 
 
 def encode_ring(ring: Iterable[RingKey]) -> bytes:

@@ -16,12 +16,17 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from keys import console
+from keys.cli import sigkeys
 from keys.credentials import Secret
 from keys.errors import Error, FetchError, UsageError
 from keys.signing.ceremony import Plan
 from keys.signing.keyring import RING_FILE, RingKey, encode_ring, open_ring, read_ring
+from keys.signing.layout import Layout
+from keys.signing.licence import new_issuer, public_half
 from keys.signing.publisher import sign
 from keys.signing.signers import ENCRYPTED_FILE, generate, open_signer
+from keys.signing.state import State
 from keys.trust.tuf_api import Key, Signer, SSlibKey, Targets
 from tests.keys.signing_site import NOW, PASSPHRASE, Site
 
@@ -189,6 +194,64 @@ def test_a_key_service_signs_every_online_role(service: KeyService, tmp_path: Pa
     site.publisher()  # verifies every role
     assert {one["KeyId"] for one in service.asked} == {"alias/sigmirror"}
     assert {one["target"] for one in service.asked} == {"TrentService.Sign"}
+
+
+def init(folder: Path, *words: str | Path) -> int:
+    (folder / "passphrase").write_text(PASSPHRASE.reveal())
+    words = ("init", folder / "mirror", "--passphrase-file", folder / "passphrase", *words)
+    return console.exit_code(sigkeys, program="sigkeys", arguments=[str(word) for word in words])
+
+
+def test_init_takes_a_key_service_for_the_online_roles(service: KeyService, tmp_path: Path) -> None:
+    public = tmp_path / "online.pub"
+    public.write_text(service.key.keyval["public"])
+    words = ("--online-key", "awskms:alias/sigmirror", "--online-public", public)
+    assert init(tmp_path, *words) == 0
+    layout = Layout(tmp_path / "mirror")
+    assert [path.name for path in layout.online.iterdir()] == [RING_FILE]
+    root = State.verified(layout.read()).root
+    assert root.roles["timestamp"].keyids == [service.key.keyid]
+    assert len(root.roles["root"].keyids) == 3
+
+
+def test_init_takes_a_key_file_that_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    issuer = tmp_path / "online"
+    new_issuer(issuer, PASSPHRASE)
+    monkeypatch.chdir(tmp_path)
+    words = ("--online-key", "encrypted-file:online", "--online-public", public_half(issuer))
+    assert init(tmp_path, *words) == 0
+    monkeypatch.chdir("/")
+    assert set(open_ring(Layout(tmp_path / "mirror").online, PASSPHRASE)) == {"online"}
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--online-key", "awskms:x"), "needs both"),
+        (("--online-public", "key.pub"), "needs both"),
+        (("--online-key", "awskms:x", "--online-public", "absent.pub"), "absent.pub: No such"),
+        (("--online-key", "awskms:x", "--online-public", "key.pub"), "key.pub: not a PEM public"),
+        (("--online-key", "x:y", "--online-public", "good.pub"), "x:y: unknown kind of key"),
+        (
+            ("--online-key", "awskms:x", "--online-public", "good.pub", "--separate-online-keys"),
+            "not both",
+        ),
+    ],
+    ids=["no-public", "no-uri", "absent", "malformed", "unknown-kind", "separate-too"],
+)
+def test_an_online_key_that_cannot_be_taken_changes_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    reason: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("key.pub").write_text("no key")
+    Path("good.pub").write_text(KeyService().key.keyval["public"])
+    assert init(tmp_path, *words) == 2
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "mirror").exists()
 
 
 def test_a_key_service_that_refuses_is_named(service: KeyService) -> None:
