@@ -81,13 +81,10 @@ def against(
     return Measured(row, f"{kind}: {ours:.3f} s; {samples.reference}: {theirs:.3f} s")
 
 
-def seconds(
-    name: str, taken: Sequence[float], *, floor: float | None = None, goal: float | None = None
-) -> Measured:
+def seconds(name: str, taken: Sequence[float], *, floor: float, goal: float) -> Row:
     """Make a row of a median of wall times."""
-    detail = "each: " + " ".join(f"{one:.2f}" for one in taken) + " s"
     unit = f"s (median of {len(taken)})"
-    return Measured(lower(name, statistics.median(taken), unit, floor=floor, goal=goal), detail)
+    return lower(name, statistics.median(taken), unit, floor=floor, goal=goal)
 
 
 def table(rows: Sequence[Row]) -> str:

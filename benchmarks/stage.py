@@ -145,8 +145,11 @@ class Mirror:
             return False
 
     def publish(self, channel: str, folder: Path) -> Run:
-        """Publish a folder, and wait until the serving process offers it."""
-        done = process.run("sigmirror", "publish", channel, folder, "--config", self.config)
+        """Publish a folder as the next release of a channel."""
+        return process.run("sigmirror", "publish", channel, folder, "--config", self.config)
+
+    def wait_until_served(self) -> None:
+        """Wait until the serving process offers what was published last."""
         newest = (self.root.parent / "timestamp.json").read_bytes()
         address = f"{self.url}/r/site/metadata/timestamp.json"
 
@@ -155,7 +158,6 @@ class Mirror:
                 return bool(answer.read() == newest)
 
         wait_for(is_offered, "the release to be served")
-        return done
 
     def requests(self) -> list[dict[str, Any]]:
         """Return the requests in its log."""

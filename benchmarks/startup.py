@@ -16,6 +16,7 @@ def measure(stage: Stage) -> Iterator[Measured]:
     mirror, engine = Mirror.made(stage), ENGINES[0]
     WRITERS[engine](stage.folder / "release", SIGNATURES)
     mirror.publish("bench", stage.folder / "release")
+    mirror.wait_until_served()
     host = Host(stage, mirror, "host", engine).make("bench")
     host.update("--install-only")
     host.start_engine()

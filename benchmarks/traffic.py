@@ -25,6 +25,7 @@ def measure(stage: Stage) -> Iterator[Measured]:
         return
     mirror = Mirror.made(stage)
     mirror.publish("signature-base", release)
+    mirror.wait_until_served()
     with relaying("127.0.0.1", mirror.port) as relay:
         host = Host(stage, mirror, "host", "yara", relay.url).make("signature-base")
         host.update("--install-only")
@@ -48,6 +49,7 @@ def _one_change(host: Host, mirror: Mirror, relay: Relay, release: Path) -> Iter
     with changed.open("ab") as file:
         file.write(b"\n// one line more\n")
     mirror.publish("signature-base", release)
+    mirror.wait_until_served()
     requests = _requests(host, mirror, relay)
     length = changed.stat().st_size
     files = sum(path.is_file() for path in release.rglob("*"))
