@@ -1,6 +1,7 @@
 """`sigmirror pull` and `sigmirror probe`."""
 
 import asyncio
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,28 @@ import click
 import msgspec
 
 from keys import console, files
-from keys.errors import Error, StateError
+from keys.errors import Error, LockedError, StateError
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.cli.progress import progress
 from mirror.pulls import Result
 from mirror.site import MirrorSite
 from mirror.upstream.base import Offer
 
+LOCK_LOOK_SECONDS = 0.1
+
 
 @click.command(epilog="Example: sigmirror pull official --json")
 @config_option
 @json_option
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 86400),
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait for another pull of the same upstream to end.",
+)
 @click.argument("upstream", required=False)
-def pull(*, config: Path, as_json: bool, upstream: str | None) -> int:
+def pull(*, config: Path, as_json: bool, wait: float, upstream: str | None) -> int:
     """Pull from UPSTREAM now, or from every upstream that is due; sign again what is due.
 
     Naming one also starts it again after its credential was rejected. Exit codes: 0 done, 1 failed
@@ -31,7 +41,7 @@ def pull(*, config: Path, as_json: bool, upstream: str | None) -> int:
     names = [upstream] if upstream else [one.name for one in site.settings.upstream]
     codes, told = [0], []
     for name in names:
-        outcome = _pull(site, name, by_hand=upstream is not None, quiet=as_json)
+        outcome = _turn(site, name, by_hand=upstream is not None, quiet=as_json, wait=wait)
         told.append(_builtins(name, outcome))
         if isinstance(outcome, Error):
             codes.append(console.report(outcome))
@@ -42,6 +52,18 @@ def pull(*, config: Path, as_json: bool, upstream: str | None) -> int:
         changed = any(one.get("outcome") == "published" for one in told)
         click.echo(msgspec.json.encode({"changed": changed, "pulls": told}).decode())
     return max(codes)
+
+
+def _turn(
+    site: MirrorSite, name: str, *, by_hand: bool, quiet: bool, wait: float
+) -> Result | Error:
+    """Pull once, after whoever is pulling the same upstream now."""
+    end = time.monotonic() + wait
+    while True:
+        outcome = _pull(site, name, by_hand=by_hand, quiet=quiet)
+        if not isinstance(outcome, LockedError) or time.monotonic() >= end:
+            return outcome
+        time.sleep(LOCK_LOOK_SECONDS)
 
 
 def _pull(site: MirrorSite, name: str, *, by_hand: bool, quiet: bool) -> Result | Error:
