@@ -34,7 +34,8 @@ def main() -> int:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, RowError) else f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, RowError) else f"{type(error).__name__}: {error}"
+    return "; ".join(text.splitlines())
 
 
 if __name__ == "__main__":
