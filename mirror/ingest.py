@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from keys import files
-from keys.errors import CredentialError, Error, LicenceError, LimitError, StateError
+from keys.errors import CredentialError, Error, FetchError, LicenceError, LimitError, StateError
 from keys.model.standing import LicenceState
 from mirror.cascade import pass_through
 from mirror.edition import Order
@@ -74,17 +74,17 @@ class Ingest:
 
         """
         with self._alone():
-            before = self.state.read()
-            if held_back := self._held_back(before, now, by_hand=by_hand):
+            before, looks = self.state.read(), self._looks()
+            if held_back := self._held_back(before, looks, now, by_hand=by_hand):
                 return held_back
             try:
                 visit = await self._visit(before, now, by, on_bytes)
                 if visit.ended:
                     raise visit.ended
             except Error as exc:
-                self._remember_failure(before, exc, now)
+                self._remember_failure(before, exc, looks, now)
                 raise
-            return self._remember(before, visit, now)
+            return self._remember(before, visit, looks, now)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -98,9 +98,11 @@ class Ingest:
                 raise StateError(f"{path}: {exc.strerror or exc}") from exc
             yield
 
-    def _held_back(self, before: Pulled, now: datetime, *, by_hand: bool) -> Result | None:
+    def _held_back(
+        self, before: Pulled, looks: str, now: datetime, *, by_hand: bool
+    ) -> Result | None:
         """Say why there is no pull now, if there is none."""
-        name, changed = self.settings.name, before.looks != self._looks()
+        name, changed = self.settings.name, before.looks != looks
         if before.stopped and not (by_hand or changed):
             return Result(name, "stopped", detail=before.failure.message if before.failure else "")
         if until := before.wait_until(now, by_hand=by_hand or changed):
@@ -206,7 +208,7 @@ class Ingest:
         written = {channel, f"{self.cascaded.name}/{channel}"} & set(self.to.canary)
         return first_track(channel, {channel} if written else ())
 
-    def _remember(self, before: Pulled, visit: _Visit, now: datetime) -> Result:
+    def _remember(self, before: Pulled, visit: _Visit, looks: str, now: datetime) -> Result:
         result = self._counted(visit.result)
         settled = result.outcome in {"published", "unchanged"}
         after = msgspec.structs.replace(
@@ -220,7 +222,8 @@ class Ingest:
             next_pull=self._next_pull(now),
             failure=None,
             stopped=False,
-            looks=self._looks(),
+            stopped_at=None,
+            looks=looks,
             requests=result.requests,
             received_bytes=result.received_bytes,
         )
@@ -228,7 +231,9 @@ class Ingest:
             self.state.write(after)
         return result
 
-    def _remember_failure(self, before: Pulled, error: Error, now: datetime) -> None:
+    def _remember_failure(self, before: Pulled, error: Error, looks: str, now: datetime) -> None:
+        unanswered = isinstance(error, FetchError) and before.looks == looks
+        stopped = isinstance(error, CredentialError) or (before.stopped and unanswered)
         seconds = error.seconds if isinstance(error, BusyError) else 0.0
         after = msgspec.structs.replace(
             before,
@@ -236,8 +241,9 @@ class Ingest:
             not_before=now + timedelta(seconds=seconds) if seconds else None,
             next_pull=self._next_pull(now),
             failure=Failure.of(error, at=now),
-            stopped=isinstance(error, CredentialError),
-            looks=self._looks(),
+            stopped=stopped,
+            stopped_at=(before.stopped_at or now) if stopped else None,
+            looks=looks,
             requests=self.upstream.transcript.requests,
             received_bytes=self.upstream.transcript.received,
         )

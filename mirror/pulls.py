@@ -31,8 +31,9 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Pulled(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One upstream's memory.
 
-    ``stopped`` says that the vendor rejected the credential. ``looks`` is what the licence's and
-    the credential's files looked like then; once they look different, a pull is due and allowed.
+    ``stopped`` says that the vendor rejects the credential, since ``stopped_at``. ``looks`` is what
+    the licence's and the credential's files looked like before the last pull; once they look
+    different, a pull is due and allowed.
     ``not_before`` is when the vendor lets us come back, ``next_pull`` when the schedule pulls.
     """
 
@@ -45,6 +46,7 @@ class Pulled(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     next_pull: datetime | None = None
     failure: Failure | None = None
     stopped: bool = False
+    stopped_at: datetime | None = None
     looks: str = ""
     requests: int = 0
     received_bytes: int = 0

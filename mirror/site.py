@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from keys.credentials import Credential, passphrase, read_secret
-from keys.errors import Error, SettingsError
+from keys.errors import Error, SettingsError, StateError
 from keys.model.release import LICENCE_STATUS_TARGET, LicenceEnd, LicenceStatus, encode
-from keys.model.standing import LicenceState
+from keys.model.standing import LicenceState, suspended
 from keys.signing.delegations import CHANNELS
 from keys.signing.keyring import open_ring
 from keys.signing.layout import SITE
@@ -209,12 +209,28 @@ class MirrorSite:
             )
         )
 
+    def _suspended(self, licence: LicenceSettings, state: LicenceState) -> LicenceState:
+        """Tell of a licence whose credential a vendor rejects that it is suspended since then.
+
+        Pulls do not go by it: one by hand, or with another credential, is how it ends.
+        """
+        for upstream in self.settings.upstream:
+            if upstream.licence == licence.name and (since := self._stopped_at(upstream.name)):
+                state = suspended(state, state.licence.today(since))
+        return state
+
+    def _stopped_at(self, upstream: str) -> datetime | None:
+        try:
+            return self.pull_state(upstream).read().stopped_at
+        except StateError:  # the upstream's own status tells of it
+            return None
+
     def standings(self, now: datetime) -> dict[str, LicenceState | Error]:
-        """Tell where each of this site's licences stands."""
+        """Tell where each of this site's licences stands, suspended ones included."""
         found: dict[str, LicenceState | Error] = {}
         for licence in self.settings.licence:
             try:
-                found[licence.name] = self.standing(licence, now)
+                found[licence.name] = self._suspended(licence, self.standing(licence, now))
             except Error as exc:
                 found[licence.name] = exc
         return found

@@ -1,12 +1,14 @@
 """What an operator wants to know of a mirror: repositories, upstreams, licences, open problems."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from keys.errors import Error
+from keys.model.licence import Licence
 from keys.model.release import Pin, Pointer
+from keys.model.seats import Usage, flags
 from keys.model.standing import LicenceState
 from keys.signing.delegations import POLICY
 from keys.signing.publisher import Publisher
@@ -87,6 +89,7 @@ class LicenceStatus(msgspec.Struct, frozen=True):
     tz: str = ""
     days_left: int = 0
     dates: str = ""
+    flags: tuple[str, ...] = ()
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -107,7 +110,7 @@ async def read_status(site: MirrorSite, *, now: datetime) -> Status:
         _upstream(site, upstream.name, upstream.kind) for upstream in site.settings.upstream
     ]
     standings = site.standings(now)
-    licences = [licence_status(one, standings[one.name]) for one in site.settings.licence]
+    licences = licence_statuses(site.settings.licence, standings)
     problems = [
         *(line for repository in repositories for line in _troubles(repository)),
         *(_trouble(upstream) for upstream in upstreams if upstream.failure),
@@ -180,8 +183,17 @@ def _upstream(site: MirrorSite, name: str, kind: str) -> UpstreamStatus:
     )  # fmt: skip
 
 
-def licence_status(settings: LicenceSettings, found: LicenceState | Error) -> LicenceStatus:
-    """Describe where a licence stands."""
+def licence_statuses(
+    settings: Iterable[LicenceSettings], standings: Mapping[str, LicenceState | Error]
+) -> list[LicenceStatus]:
+    """Describe where each licence stands, with the flags of its organisation's licences."""
+    usable = [one.licence for one in standings.values() if isinstance(one, LicenceState)]
+    return [_licence(one, standings[one.name], usable) for one in settings]
+
+
+def _licence(
+    settings: LicenceSettings, found: LicenceState | Error, usable: Sequence[Licence]
+) -> LicenceStatus:
     name, dates = settings.name, dates_of(settings)
     if isinstance(found, Error):
         return LicenceStatus(name, f"unusable: {found}", dates=dates)
@@ -194,7 +206,14 @@ def licence_status(settings: LicenceSettings, found: LicenceState | Error) -> Li
         licence.tz,
         found.days_left,
         dates,
+        _flags(licence, usable),
     )
+
+
+def _flags(licence: Licence, usable: Sequence[Licence]) -> tuple[str, ...]:
+    """List the flags; typed dates name no organisation and no kind, so they have none."""
+    same = [one for one in usable if one.organisation == licence.organisation]
+    return flags(same, Usage()) if licence.organisation else ()
 
 
 def _troubles(repository: RepositoryStatus) -> Iterator[str]:

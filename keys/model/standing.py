@@ -91,11 +91,15 @@ def state_on(
     serials = {record.identity: record for record in records}
     states = [_serial([r for r in records if r.identity == key], today) for key in serials]
     best = _best(states)
-    if suspended_on is None or suspended_on > today:
-        return best
-    until = None if best.covered_until is None else min(best.covered_until, suspended_on)
-    ends_on = min(best.ends_on, suspended_on)
-    return LicenceState(State.suspended, best.licence, today, ends_on, until)
+    return best if suspended_on is None else suspended(best, suspended_on)
+
+
+def suspended(state: LicenceState, on: date) -> LicenceState:
+    """Return where licences stand once they are suspended on a day, which counts as their end."""
+    if on > state.today:
+        return state
+    until = None if state.covered_until is None else min(state.covered_until, on)
+    return LicenceState(State.suspended, state.licence, state.today, min(state.ends_on, on), until)
 
 
 def state_at(

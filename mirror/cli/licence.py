@@ -11,7 +11,7 @@ from mirror.cli.rows import show
 from mirror.licences import Licences
 from mirror.settings import LicenceSettings
 from mirror.site import MirrorSite
-from mirror.status import licence_status
+from mirror.status import licence_statuses
 
 
 @click.group()
@@ -26,9 +26,10 @@ def list_licences(*, config: Path, as_json: bool) -> None:
     """List the licences: state today, days left, flags."""
     site, at = open_site(config), now()
     standings = site.standings(at)
+    found = licence_statuses(site.settings.licence, standings)
     rows = [
-        msgspec.to_builtins(licence_status(one, standings[one.name]))
-        for one in site.settings.licence
+        {**msgspec.to_builtins(one), "flags": " ".join(one.flags) if not as_json else one.flags}
+        for one in found
     ]
     show(rows, as_json=as_json)
 

@@ -258,6 +258,8 @@ async def test_a_vendor_is_probed_and_pulled_over_http(operator: Operator, tmp_p
         assert "401" in err
         stopped = (await asyncio.to_thread(operator.asks, "status"))["upstreams"][1]
         assert (stopped["name"], stopped["state"]) == ("av", "stopped")
+        listed = await asyncio.to_thread(operator.asks, "licence", "list")
+        assert [(one["name"], one["state"]) for one in listed] == [("av-2026", "suspended")]
         secret.write_text("correct-horse\n")
         before = set(operator.mirror.folder.rglob("*"))
         met = await asyncio.to_thread(operator.asks, "probe", "av")
@@ -266,6 +268,8 @@ async def test_a_vendor_is_probed_and_pulled_over_http(operator: Operator, tmp_p
         code, out, _ = await asyncio.to_thread(operator.types, "pull", "av")
         assert code == 0
         assert "av: published; engine 1; to stable" in out
+        listed = await asyncio.to_thread(operator.asks, "licence", "list")
+        assert [one["state"] for one in listed] == ["active"]
     told = transcript.read_text()
     assert "< 401" in told
     assert (

@@ -196,6 +196,36 @@ async def test_a_changed_password_file_starts_the_upstream_again(cascade: Cascad
     assert not cascade.state.read().stopped
 
 
+async def test_an_upstream_stays_stopped_while_nobody_answers(cascade: Cascade) -> None:
+    cascade.password = WRONG
+    with pytest.raises(CredentialError):
+        await cascade.pull()
+    port, cascade.vendor.port = cascade.vendor.port, 1
+    cascade.now += DAY
+    with pytest.raises(FetchError):
+        await cascade.pull(by_hand=True)
+    pulled = cascade.state.read()
+    assert (pulled.stopped, pulled.stopped_at) == (True, NOW)
+    cascade.vendor.port = port
+    assert (await cascade.pull(by_hand=False)).outcome == "stopped"
+
+
+async def test_a_password_changed_while_a_pull_runs_starts_the_upstream_again(
+    cascade: Cascade,
+) -> None:
+    await cascade.release(1, {"a": b"x"})
+
+    def changed_meanwhile(_request: web.Request, _data: bytes) -> web.Response:
+        (cascade.folder / "password").write_text("another one, no longer wrong")
+        return web.Response(status=401)
+
+    cascade.vendor.meddle = changed_meanwhile
+    with pytest.raises(CredentialError):
+        await cascade.pull(by_hand=False)
+    cascade.vendor.meddle = None
+    assert (await cascade.pull(by_hand=False)).outcome == "published"
+
+
 async def test_the_schedule_waits_for_the_interval(cascade: Cascade) -> None:
     await cascade.release(1, {"a": b"x"})
     await cascade.pull(by_hand=False)
