@@ -50,7 +50,7 @@ class Generations:
         return self._all / name
 
     def in_force(self) -> str:
-        """Return the name ``current`` points at, "" when there is none."""
+        """Return the name ``current`` points at, "" when there is none or its folder is lost."""
         try:
             target = self.current.readlink()
         except FileNotFoundError:
@@ -60,7 +60,7 @@ class Generations:
                 f"{self.current}: {exc.strerror or exc}",
                 hint="`current` has to be a symbolic link that sigupdate made",
             ) from exc
-        return target.name
+        return target.name if self.path(target.name).is_dir() else ""
 
     def names(self) -> tuple[str, ...]:
         """List the generations on disk."""
@@ -77,9 +77,7 @@ class Generations:
         """
         with on_disk(self.folder):
             for folder in (self.folder, self._all):
-                if not folder.is_dir():
-                    folder.mkdir(mode=FOLDER_MODE, parents=True)
-                    folder.chmod(FOLDER_MODE)
+                make_folder(folder)
             files.clear_temporary(self._all)
             files.clear_temporary(self.folder)
 
@@ -144,6 +142,14 @@ def _settle(folder: Path) -> None:
     for path, _, _ in os.walk(folder, topdown=False):
         Path(path).chmod(FOLDER_MODE)
         files.sync_folder(Path(path))
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, that every user may read, whatever the umask."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(FOLDER_MODE)
 
 
 def check_space(folder: Path, needed: int) -> None:

@@ -6,6 +6,7 @@ its sha256 was remembered when trusted metadata vouched for it.
 
 import contextlib
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from updater.state import Release
 
 UNFINISHED = frozenset({".part", ".etag"})
 PART_MAX_AGE_SECONDS = 7 * 86400
+SPARE_MAX_AGE_SECONDS = 86400  # of a blob that the next run may still want
 _PIECE_BYTES = 1 << 20
 
 
@@ -33,11 +35,20 @@ class Library:
         return self.folder / pin.sha256
 
     def has(self, pin: Pin) -> bool:
-        """Tell whether a blob is there, by name and length."""
-        try:
-            return self.path(pin).stat().st_size == pin.length
-        except FileNotFoundError:
-            return False
+        """Tell whether a blob is there; one whose bytes changed on this host is removed.
+
+        Raises:
+            StateError: it cannot be read, or not be removed.
+
+        """
+        path = self.path(pin)
+        with on_disk(path):
+            if not path.is_file():
+                return False
+            if digest(path) == pin:
+                return True
+            path.unlink()
+        return False
 
     def get(self, pin: Pin, fetch: Callable[[], bytes], what: str) -> bytes:
         """Return a small blob, fetched and kept when it is not there or damaged.
@@ -84,10 +95,14 @@ class Library:
         manifest = self.manifest(known)
         return manifest, self.files(manifest)
 
-    def collect(self, releases: Iterable[Release], *, now: float | None = None) -> int:
+    def collect(
+        self, releases: Iterable[Release], *, spare: bool = False, now: float | None = None
+    ) -> int:
         """Remove the blobs no kept release names; return how many.
 
-        Where the list of a kept release is gone, nothing is removed.
+        With ``spare`` those fetched within ``SPARE_MAX_AGE_SECONDS`` stay: a run that did not
+        come to its end left them for the next. Where the list of a kept release is gone, nothing
+        is removed.
         """
         keep: set[str] = set()
         for known in releases:
@@ -97,16 +112,18 @@ class Library:
                 return 0
             keep |= {known.manifest_sha256, manifest.file_list.sha256}
             keep |= {file.sha256 for file in named}
-        return self._remove(keep, oldest_part=(now or time.time()) - PART_MAX_AGE_SECONDS)
+        now = now or time.time()
+        oldest_blob = now - SPARE_MAX_AGE_SECONDS if spare else math.inf
+        return self._remove(keep, oldest_blob, oldest_part=now - PART_MAX_AGE_SECONDS)
 
-    def _remove(self, keep: set[str], *, oldest_part: float) -> int:
+    def _remove(self, keep: set[str], oldest_blob: float, *, oldest_part: float) -> int:
         removed = 0
         with on_disk(self.folder):
             for path in self.folder.iterdir():
                 if path.name in keep or not path.is_file():
                     continue
                 unfinished = path.suffix in UNFINISHED or path.name.startswith(".")
-                if not unfinished or path.stat().st_mtime < oldest_part:
+                if path.stat().st_mtime < (oldest_part if unfinished else oldest_blob):
                     path.unlink(missing_ok=True)
                     removed += 1
         return removed

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from keys.errors import Error, LicenceEndedError
+from keys.errors import Error, LicenceEndedError, MissingError
 from updater import combine, plan
 from updater.assemble import Wanted
 from updater.channels import ChannelName
@@ -60,6 +60,17 @@ class Obtainer:
         else:
             if offer is not None:
                 self._offers[channel.written] = offer
+            else:
+                self._note(self._not_offered(channel))
+
+    def _not_offered(self, channel: ChannelName) -> MissingError:
+        chooser = channel.repository.policy or channel.repository.name
+        return MissingError(
+            f"channel {channel.written}: repository {chooser} offers nothing on the track "
+            f"{self.settings.track!r}",
+            hint="see how channel and track are written in the settings; the mirror may also "
+            "have withdrawn it, or not published it yet; what is installed stays",
+        )
 
     def _bring(self, chosen: Plan) -> bool:
         """Bring every release of a plan; False when another plan has to be made.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from keys import files
 from updater.history import History
-from updater.install import Generations, on_disk
+from updater.install import Generations, make_folder, on_disk
 from updater.quarantine import QuarantineFile
 from updater.settings import EngineSettings, Settings
 from updater.state import EngineState, Generation, MarkerRecord, StateFile
@@ -47,8 +47,7 @@ class HostPlace:
         """
         with on_disk(self.root):
             for folder in (self.root, self.blobs, self.root / "locks", self.root / "trust"):
-                if not folder.is_dir():
-                    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+                make_folder(folder)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -102,7 +101,7 @@ class Place:
         """
         self.host.prepare()
         with on_disk(self.folder):
-            self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_folder(self.folder)
         path = self.host.root / "locks" / f"engine-{self.name}.lock"
         with _locked(path, what=f"engine {self.name}"):
             yield

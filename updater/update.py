@@ -78,7 +78,7 @@ class Update:
         engines = [turn.take(catalogue) for turn in self._turns]
         if catalogue:
             self._settle(catalogue)
-            self._collect()
+            self._collect(spare=any(engine.troubles for engine in engines))
         return self._report(engines, catalogue.errors if catalogue else {})
 
     def _mirrors(self) -> "Fetcher":
@@ -126,7 +126,7 @@ class Update:
             for name in self._sources.keys() - catalogue.errors.keys():
                 catalogue.settle(name)
 
-    def _collect(self) -> None:
+    def _collect(self, *, spare: bool) -> None:
         """Remove blobs that no generation of any engine needs any more."""
         if not self._whole:
             return
@@ -137,7 +137,7 @@ class Update:
                 for generation in turn.place.state.load().generations
                 for release in generation.releases.values()
             ]
-            Library(self._host.blobs).collect(kept)
+            Library(self._host.blobs).collect(kept, spare=spare)
 
     def _report(self, engines: list[EngineReport], errors: Mapping[str, Error]) -> RunReport:
         troubles = tuple(Trouble.of(error) for error in errors.values())
@@ -160,12 +160,22 @@ class Update:
     def _keep(self, finished: RunReport) -> RunReport:
         """Make the report durable; where that fails, the report says so too."""
         try:
-            state.write(self._host.last_run, finished)
+            state.write(self._host.last_run, self._with_others(finished))
         except StateError as exc:
             troubles = (*finished.troubles, Trouble.of(exc))
             code = report.worst((finished.exit_code, exc.exit_code))
             return msgspec.structs.replace(finished, troubles=troubles, exit_code=code)
         return finished
+
+    def _with_others(self, finished: RunReport) -> RunReport:
+        """Add what the last run said of the engines this one was not for."""
+        if self._whole:
+            return finished
+        own = {engine.engine: engine for engine in finished.engines}
+        known = {engine.engine: engine for engine in last_run(self._host).engines} | own
+        named = (engine.name for engine in self._settings.engine)
+        engines = tuple(known[name] for name in named if name in known)
+        return msgspec.structs.replace(finished, engines=engines)
 
     def _refreshed(self, errors: Mapping[str, Error]) -> dict[str, Instant]:
         """Tell when each repository was last found fresh: now, or what the last run knew."""

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from updater.place import HostPlace, Place
 from updater.report import RunReport
 from updater.settings import EngineSettings, Limits, RepositorySettings, Settings
 from updater.turn import Turn
-from updater.update import Update
+from updater.update import Update, last_run
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -100,10 +101,17 @@ class ScannerHost:
     def engine(self, name: str = "scanner") -> RecordingEngine:
         return self.engines[name]
 
-    def run(self, *, at: datetime | None = None, ask_engine: bool = True) -> RunReport:
+    def run(
+        self, *, at: datetime | None = None, ask_engine: bool = True, only: str = ""
+    ) -> RunReport:
         at = at or datetime.now(UTC)
-        turns = [self._turn(name, at, ask_engine) for name in self.engine_settings]
-        return Update(self.settings, turns, lambda: Fetcher.of(self.settings), now=at).run()
+        names = [only] if only else list(self.engine_settings)
+        turns = [self._turn(name, at, ask_engine) for name in names]
+        mirrors = partial(Fetcher.of, self.settings)
+        return Update(self.settings, turns, mirrors, now=at, whole=not only).run()
+
+    def last_run(self) -> RunReport:
+        return last_run(HostPlace(self.root / "state"))
 
     def sequences(self, name: str = "scanner") -> Mapping[str, int]:
         place = self.place(name)
