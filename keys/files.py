@@ -1,7 +1,9 @@
 """Changes on disk that a crash at any line leaves whole: the only place that renames.
 
 Every change is made beside its place, synced, renamed, and the folder synced.
-Temporary names start with ``.tmp-``: no engine reads them and ``clear_temporary`` removes them.
+What root makes in somebody's folder is that one's: its commands leave nothing that the service
+cannot read or replace. Temporary names start with ``.tmp-``: no engine reads them and
+``clear_temporary`` removes them.
 """
 
 import contextlib
@@ -64,10 +66,17 @@ def _staged(path: Path, mode: int) -> Iterator[tuple[BinaryIO, Path]]:
     temporary = temporary_beside(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o600)
     try:
+        _give(descriptor, path.parent)
         with os.fdopen(descriptor, "wb") as file:
             yield file, temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _give(descriptor: int, folder: Path) -> None:
+    """Give what root made to the owner of the folder it lies in."""
+    if os.geteuid() == 0 and (owner := folder.stat()).st_uid:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _settle(file: BinaryIO, mode: int) -> None:
@@ -95,13 +104,23 @@ def create(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 def append(path: Path, line: bytes, *, mode: int = 0o644) -> None:
     """Add one line to a file and make it durable; a torn last line is ended first."""
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode), "r+b") as file:
+    with os.fdopen(_kept(path, os.O_RDWR | os.O_APPEND, mode), "r+b") as file:
         if file.seek(0, os.SEEK_END) and not _ends_with_newline(file):
             line = b"\n" + line
         file.write(line.rstrip(b"\n") + b"\n")
         file.flush()
         os.fsync(file.fileno())
     sync_folder(path.parent)
+
+
+def _kept(path: Path, flags: int, mode: int) -> int:
+    """Open a file that stays; make it where there is none."""
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        return os.open(path, flags)
+    _give(descriptor, path.parent)
+    return descriptor
 
 
 def _ends_with_newline(file: BinaryIO) -> bool:
@@ -155,6 +174,7 @@ def adopt(source: Path, target: Path, *, mode: int = 0o644) -> None:
     """
     with source.open("rb") as reader:
         os.fchmod(reader.fileno(), mode)
+        _give(reader.fileno(), target.parent)
         os.fsync(reader.fileno())
         try:
             os.link(source, target)
@@ -173,8 +193,27 @@ def make_folders(folder: Path, *, below: Path) -> None:
         missing.append(folder)
         folder = folder.parent
     for path in reversed(missing):
-        path.mkdir(exist_ok=True)
+        _make_one(path)
         sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        _make_one(path)
+
+
+def _make_one(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        _give(descriptor, folder.parent)
+    finally:
+        os.close(descriptor)
 
 
 def remove_folder(folder: Path) -> None:
@@ -202,7 +241,7 @@ def lock(path: Path, *, what: str) -> Iterator[None]:
         LockedError: another process holds it; the message names ``what``.
 
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = _kept(path, os.O_RDWR, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

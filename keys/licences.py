@@ -83,7 +83,7 @@ class LicenceStore:
         path = self.folder / f"{hashlib.sha256(data).hexdigest()}{suffix}"
         try:
             if not path.exists():
-                self.folder.mkdir(parents=True, exist_ok=True)
+                files.make_folder(self.folder)
                 files.write(path, data, mode=mode)
         except OSError as exc:
             raise StateError(f"{path}: {exc.strerror or exc}") from exc

@@ -92,7 +92,7 @@ class Ingest:
         path = self.state.lock_path
         with contextlib.ExitStack() as held:
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                files.make_folder(path.parent)
                 held.enter_context(files.lock(path, what=f"upstream {self.settings.name}"))
             except OSError as exc:
                 raise StateError(f"{path}: {exc.strerror or exc}") from exc
@@ -139,7 +139,7 @@ class Ingest:
         try:
             if not self.upstream.passes_through:
                 files.remove_folder(self.quarantine)
-            self.quarantine.mkdir(parents=True, exist_ok=True)
+            files.make_folder(self.quarantine)
         except OSError as exc:
             raise StateError(f"{self.quarantine}: {exc.strerror or exc}") from exc
         try:

@@ -45,7 +45,7 @@ class Journal:
 
     def _append(self, entry: Entry) -> None:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(self._path.parent)
             files.append(self._path, encode(entry))
         except OSError as exc:
             raise StateError(f"{self._path}: {exc.strerror or exc}") from exc

@@ -113,7 +113,7 @@ class PullState:
 
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(self.path.parent)
             files.write(self.path, msgspec.json.encode(pulled))
         except OSError as exc:
             raise StateError(f"{self.path}: {exc.strerror or exc}") from exc

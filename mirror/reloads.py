@@ -59,7 +59,7 @@ def remember(path: Path, what: str, outcome: Reload) -> None:
     except StateError:
         known = {}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path.parent)
         files.write(path, msgspec.json.encode({**known, what: outcome}))
     except OSError as exc:
         raise StateError(f"{path}: {exc.strerror or exc}") from exc

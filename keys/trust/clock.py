@@ -114,7 +114,7 @@ class Clock:
         if known == self.known():
             return
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(self._path.parent)
             files.write(self._path, msgspec.json.encode(known, order="deterministic"))
         except OSError as exc:
             raise StateError(f"{self._path}: {exc.strerror or exc}") from exc

@@ -86,7 +86,7 @@ class TrustedCopy:
     @staticmethod
     def _write(path: Path, data: bytes) -> None:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(path.parent)
             files.write(path, data)
         except OSError as exc:
             raise StateError(f"{path}: {exc.strerror or exc}") from exc

@@ -273,7 +273,7 @@ class Repository:
     def _locked(self) -> Iterator[None]:
         with contextlib.ExitStack() as held:
             try:
-                self._folder.mkdir(parents=True, exist_ok=True)
+                files.make_folder(self._folder)
                 lock = files.lock(self._folder / ".lock", what=f"repository {self.name}")
                 held.enter_context(lock)
             except OSError as exc:

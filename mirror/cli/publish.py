@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from keys import files
 from keys.errors import StateError
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.cli.progress import progress
@@ -61,7 +62,7 @@ async def _publish(
 def _quarantine(parent: Path) -> Iterator[Path]:
     """Provide a folder for the length of the block."""
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(parent)
         folder = tempfile.TemporaryDirectory(prefix="publish-", dir=parent)
     except OSError as exc:
         raise StateError(f"{parent}: {exc.strerror or exc}") from exc

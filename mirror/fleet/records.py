@@ -66,7 +66,7 @@ class RecordFile(Generic[T]):
 
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(self.path.parent)
             held = files.lock(self.path.with_suffix(".lock"), what=str(self.path))
             with held:
                 yield self.read()

@@ -87,7 +87,7 @@ class FilesystemStore:
         what = f"repository {repository}"
         with contextlib.ExitStack() as held:
             with _translated(what):
-                path.parent.mkdir(parents=True, exist_ok=True)
+                files.make_folder(path.parent)
                 held.enter_context(files.lock(path, what=what))
             yield
 
@@ -141,7 +141,7 @@ class FilesystemStore:
         """Make the folders above an object."""
         path = self._confined(name)
         with _translated(name):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            files.make_folder(self._folder)
             files.make_folders(path.parent, below=self._folder)
         return path
 

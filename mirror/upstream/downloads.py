@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from keys import files
 from keys.errors import DigestError, LicenceEndedError, LimitError
 from keys.model.release import File, Manifest, Pin, Pointer, blob_name, file_target
 from mirror.rollout import Entitlement, newest_covered
@@ -130,7 +131,7 @@ class Downloads:
 
     def _part(self, pin: Pin) -> Path:
         folder = self._catch.folder / "parts"
-        folder.mkdir(exist_ok=True)
+        files.make_folder(folder)
         return folder / pin.sha256
 
 

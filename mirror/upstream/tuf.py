@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from keys import files
 from keys.credentials import redact_url
 from keys.errors import CredentialError, FetchError, MissingError
 from keys.model.release import MAX_MANIFEST_BYTES, Assurance, Pin
@@ -62,7 +63,7 @@ class TufUpstream:
             return source.read("timestamp.json", max_bytes=MAX_TIMESTAMP_BYTES)
         except MissingError as exc:
             address = redact_url(self._settings.url)
-            if "403" in str(exc):
+            if str(exc).endswith(": 403"):
                 raise CredentialError(f"{address}: 403, the vendor refuses us") from exc
             raise FetchError(
                 f"{address}: there is no repository", hint="the address ends in /r/<name>"
@@ -125,7 +126,7 @@ def _wait(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> dict[str, Path]:
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     for name, data in contents.items():
         (folder / name).write_bytes(data)
     return {name: folder / name for name in contents}

@@ -154,7 +154,7 @@ class VendorCopy:
         if path.exists():
             return path.read_bytes()
         data = source.read(name, max_bytes=_LIMITS.max_root_bytes)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path.parent)
         files.write(path, data)
         return data
 
