@@ -230,6 +230,13 @@ def test_status_shows_the_organisation_and_who_vouches_for_the_dates(operator: O
     assert (shown["state"], shown["dates"]) == ("active", "typed by operator")
 
 
+def test_the_list_flags_a_key_file_that_is_missing(operator: Operator) -> None:
+    operator.holds(ended_days_ago=-200, sequence=1)
+    (shown,) = json.loads(operator.types("licence", "list", "--json")[1])
+    assert "key_file_missing(management)" in shown["flags"]
+    assert "flags=key_file_missing(management)" in operator.types("licence", "list")[1]
+
+
 def test_typed_dates_that_begin_later_are_pending_until_then(tmp_path: Path) -> None:
     typed = LicenceSettings(
         name="esets", file="esets.lic", starts_on="2027-01-01", ends_on="2027-12-31", tz="UTC"

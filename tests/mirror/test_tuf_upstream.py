@@ -196,6 +196,24 @@ async def test_a_changed_password_file_starts_the_upstream_again(cascade: Cascad
     assert not cascade.state.read().stopped
 
 
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, CredentialError), (404, FetchError)], ids=["403", "404"]
+)
+async def test_only_an_answer_of_403_is_a_refusal_whatever_the_address_holds(
+    cascade: Cascade, status: int, kind: type[Exception]
+) -> None:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=status)
+
+    cascade.vendor.instead = answer
+    url = f"http://127.0.0.1:{cascade.vendor.port}/r/site-403"
+    settings = replace_url(cascade.settings, url)
+    copy = VendorCopy("av", root_of(cascade.vendor.mirror, cascade.folder, 1), cascade.folder / "c")
+    upstream = TufUpstream(settings, Access(url), copy, cascade.repository)
+    with pytest.raises(kind):
+        await upstream.check(now=NOW)
+
+
 async def test_an_upstream_stays_stopped_while_nobody_answers(cascade: Cascade) -> None:
     cascade.password = WRONG
     with pytest.raises(CredentialError):
