@@ -55,7 +55,7 @@ def write_yara(folder: Path, signatures: int) -> Sample:
 def write_large(folder: Path, length: int) -> None:
     """Write one file of ClamAV signatures of at least ``length`` bytes."""
     empty(folder)
-    line = len("0" * 64 + ":10000000:Bench.0000000\n")
+    line = len("0" * 64 + ":1000000:Bench.0000000\n")
     with (folder / "bench.hsb").open("w") as file:
         file.writelines(_hash_lines(length // line + 1, secrets.token_hex(4)))
 

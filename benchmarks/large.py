@@ -35,6 +35,8 @@ def measure(stage: Stage) -> Iterator[Measured]:
     bare = process.account(sys.executable, "-c", "pass")
     yield _peak("`sigupdate run` of a 180 MB release: peak memory", max_of(ours), bare)
     yield _peak("`sigmirror publish` of a 180 MB release: peak memory", published, bare)
+    pulled = _pull(stage, mirror)
+    yield _peak("`sigmirror pull` of a 180 MB release: peak memory", pulled, bare)
 
 
 def _cpu(ours: list[Account], rest: list[Account], theirs: list[float]) -> Iterator[Measured]:
@@ -57,6 +59,16 @@ def _peak(name: str, ours: Account, bare: Account) -> Measured:
     row = lower(name, above, "MB above `python -c pass` (maximum)", floor=64, goal=64)
     detail = f"{ours.peak_bytes / MEGABYTE:.1f} MB; bare {bare.peak_bytes / MEGABYTE:.1f} MB"
     return Measured(row, detail)
+
+
+def _pull(stage: Stage, vendor: Mirror) -> Account:
+    """Let another mirror pass the vendor's repository through."""
+    upstream = f'[[upstream]]\nname = "vendor"\nkind = "tuf"\nurl = "{vendor.url}/r/site"\n'
+    site = Mirror(stage, "site").founded(f'{upstream}root = "{vendor.root}"\n')
+    pulled = process.account("sigmirror", "pull", "--config", site.config)
+    passed = site.folder / "r/vendor/targets/large/files"
+    assert next(passed.glob("*bench.hsb")).stat().st_size >= RELEASE_BYTES  # noqa: S101 - sanity
+    return pulled
 
 
 def _host(stage: Stage, mirror: Mirror, channel: str) -> Host:

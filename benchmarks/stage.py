@@ -92,39 +92,44 @@ class Mirror:
     """A mirror that is served by `sigmirror serve`, and published to by `sigmirror publish`."""
 
     stage: Stage
+    name: str = "mirror"
     port: int = field(default_factory=free_port)
 
     @classmethod
     def made(cls, stage: Stage) -> "Mirror":
         """Found one and serve it."""
-        mirror = cls(stage)
-        passphrase = stage.folder / "passphrase"
-        passphrase.write_text("benchmark passphrase\n")
-        process.run("sigkeys", "init", mirror.folder, "--passphrase-file", passphrase)
-        mirror.config.write_text(
-            f'[store]\nurl = "file://{mirror.folder}"\n'
-            f'[signing]\npassphrase_file = "{passphrase}"\n'
-            f'[serve]\nlisten = "127.0.0.1:{mirror.port}"\naccess = "open"\n'
-            f'metrics_listen = "127.0.0.1:{free_port()}"\n'
-        )
+        mirror = cls(stage).founded()
         stage.start("sigmirror", "serve", "--config", mirror.config, log=mirror.log)
         wait_for(mirror.is_ready, "the mirror")
         return mirror
 
+    def founded(self, more: str = "") -> "Mirror":
+        """Make keys, an empty repository and settings."""
+        passphrase = self.stage.folder / "passphrase"
+        passphrase.write_text("benchmark passphrase\n")
+        process.run("sigkeys", "init", self.folder, "--passphrase-file", passphrase)
+        self.config.write_text(
+            f'[store]\nurl = "file://{self.folder}"\n'
+            f'[signing]\npassphrase_file = "{passphrase}"\n'
+            f'[serve]\nlisten = "127.0.0.1:{self.port}"\naccess = "open"\n'
+            f'metrics_listen = "127.0.0.1:{free_port()}"\n{more}'
+        )
+        return self
+
     @property
     def folder(self) -> Path:
         """Its folder."""
-        return self.stage.folder / "mirror"
+        return self.stage.folder / self.name
 
     @property
     def config(self) -> Path:
         """Its settings file."""
-        return self.stage.folder / "sigmirror.toml"
+        return self.stage.folder / f"{self.name}.toml"
 
     @property
     def log(self) -> Path:
         """Its log: one line of JSON for each request."""
-        return self.stage.folder / "mirror.log"
+        return self.stage.folder / f"{self.name}.log"
 
     @property
     def url(self) -> str:

@@ -102,3 +102,10 @@ def test_a_made_release_holds_as_many_signatures_as_it_says(tmp_path: Path, coun
     text = (tmp_path / "yara/bench.yar").read_text()
     assert text.count(' = "') == count
     assert sample.text.decode() in text
+
+
+@pytest.mark.parametrize("length", [1, 100_000, 1_234_567])
+def test_a_large_release_is_as_large_as_it_says(tmp_path: Path, length: int) -> None:
+    definitions.write_large(tmp_path, length)
+    written = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert length <= written <= length + 100
