@@ -5,10 +5,13 @@ of each, the roles that lists, what those roles list, and the files of every man
 Anything younger than ``KEEP_NEW`` is kept too. One unreadable role, and nothing goes.
 """
 
+import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
+from keys.files import TEMPORARY_PREFIX
 from keys.model.release import (
     MAX_MANIFEST_BYTES,
     Manifest,
@@ -26,6 +29,7 @@ from mirror.storage import Stat, Store
 
 KEEP_TIMESTAMPS = timedelta(days=7)
 KEEP_NEW = timedelta(hours=24)
+_NEW_SECONDS = KEEP_NEW.total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,17 @@ async def collect(
             await store.sweep(top)
     length = sum(stat.length for stat in garbage.values())
     return Collected(repository.name, tuple(sorted(garbage)), length, len(found) - len(garbage))
+
+
+def collect_quarantine(folder: Path, *, now: datetime, dry_run: bool) -> Collected:
+    """Remove what killed commands left in quarantine; an upstream's own folder stays."""
+    found = {path: path.lstat() for path in folder.glob(f"{TEMPORARY_PREFIX}*")}
+    old = [path for path, stat in found.items() if now.timestamp() - stat.st_mtime > _NEW_SECONDS]
+    length = sum(file.lstat().st_size for path in old for file in path.rglob("*"))
+    for path in () if dry_run else old:
+        shutil.rmtree(path, ignore_errors=True)
+    names = tuple(sorted(path.name for path in old))
+    return Collected("quarantine", names, length, len(found) - len(old))
 
 
 async def _objects(store: Store, prefix: str) -> AsyncIterator[tuple[str, Stat]]:

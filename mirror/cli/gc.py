@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from mirror.cli.options import config_option, json_option, now, open_site
-from mirror.collect import Collected, collect
+from mirror.collect import Collected, collect, collect_quarantine
 from mirror.site import MirrorSite
 
 
@@ -30,8 +30,9 @@ def gc(*, config: Path, as_json: bool, dry_run: bool) -> None:
 
 
 async def _collect(site: MirrorSite, *, dry_run: bool) -> list[Collected]:
-    at = now()
-    return [
+    at, quarantine = now(), site.folder / "quarantine"
+    collected = [
         await collect(site.store, site.repository(name), now=at, dry_run=dry_run)
         for name in site.repositories
     ]
+    return [*collected, collect_quarantine(quarantine, now=at, dry_run=dry_run)]

@@ -63,7 +63,7 @@ def _quarantine(parent: Path) -> Iterator[Path]:
     """Provide a folder for the length of the block."""
     try:
         files.make_folder(parent)
-        folder = tempfile.TemporaryDirectory(prefix="publish-", dir=parent)
+        folder = tempfile.TemporaryDirectory(prefix=files.TEMPORARY_PREFIX, dir=parent)
     except OSError as exc:
         raise StateError(f"{parent}: {exc.strerror or exc}") from exc
     with folder:

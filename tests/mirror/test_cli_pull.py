@@ -286,3 +286,18 @@ def test_gc_tells_what_it_would_remove(operator: Operator) -> None:
     code, out, _ = operator.types("gc", "--dry-run")
     assert code == 0
     assert out.startswith("site: would remove 0 objects, 0 bytes; ")
+
+
+def test_gc_removes_what_a_killed_publish_left_in_quarantine_a_day_ago(operator: Operator) -> None:
+    quarantine = operator.mirror.folder / "quarantine"
+    old, new = quarantine / ".tmp-old", quarantine / ".tmp-new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "a.yar").write_bytes(b"rule a")
+    yesterday = (now() - timedelta(hours=25)).timestamp()
+    os.utime(old, (yesterday, yesterday))
+    told = operator.types("gc", "--dry-run")[1]
+    assert "quarantine: would remove 1 objects, 6 bytes; 1 kept" in told
+    assert old.exists()
+    assert operator.types("gc")[0] == 0
+    assert [path.name for path in quarantine.iterdir()] == [".tmp-new"]
