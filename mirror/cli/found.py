@@ -60,7 +60,7 @@ access = "{access}"
     "--offline-passphrase-file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Passphrase of the offline keys; made when it does not exist. "
-    "[default: `passphrase` beside the offline keys]",
+    "[default: the offline folder's name with .passphrase]",
 )
 @click.option("--threshold", default=2, show_default=True, help="Root keys that must sign.")
 @click.option("--keys", default=3, show_default=True, help="Root keys there are.")
