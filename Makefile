@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
+# Debian keeps clamd where a user's PATH does not look.
+export PATH := $(PATH):/usr/sbin:/sbin
 
 .PHONY: help demo test test-quick check format lint types imports bench setup clean
 

@@ -68,6 +68,7 @@ class Bench:
     def blob(self, path: str, data: bytes) -> File:
         pin = Pin.of(data)
         blob = self.place.host.blobs / pin.sha256
+        blob.unlink(missing_ok=True)  # installed ones are read-only
         blob.write_bytes(data)
         return File(path, pin.sha256, pin.length)
 

@@ -28,6 +28,7 @@ def blobs(tmp_path: Path) -> Path:
 
 def blob(folder: Path, path: str, data: bytes) -> File:
     pin = Pin.of(data)
+    (folder / pin.sha256).unlink(missing_ok=True)  # installed ones are read-only
     (folder / pin.sha256).write_bytes(data)
     return File(path, pin.sha256, pin.length)
 
