@@ -22,7 +22,7 @@ from mirror.web import metrics
 from mirror.web.metrics import Metrics
 from mirror.web.service import IDLE_SECONDS, MAX_HEADER_BYTES, RequestLog, Service
 
-STORE_POLL_SECONDS = 1.0  # another process' publish is noticed within twice this time
+STORE_POLL_SECONDS = 0.25  # a publish, ours or another process', is noticed within twice this
 BACKLOG = 1024
 
 

@@ -22,6 +22,7 @@ from mirror import check
 from mirror.fleet.ledger import customers_file, entitlements, hosts_file, open_door
 from mirror.fleet.throttle import Throttle
 from mirror.licences import Licences
+from mirror.pulls import Failure, Pulled
 from mirror.rollout import Entitlement
 from mirror.settings import LicenceSettings, ServeSettings, Settings
 from mirror.site import MirrorSite, online_keys, open_online_ring
@@ -107,14 +108,19 @@ class InForce:
         return Facts(
             now=now,
             expires={name: one.expires for name, one in snapshots.items() if one},
-            upstreams={
-                one.name: site.pull_state(one.name).read() for one in site.settings.upstream
-            },
+            upstreams={one.name: self._memory(one.name) for one in site.settings.upstream},
             licences={
                 name: found if isinstance(found, LicenceState) else None
                 for name, found in standings
             },
         )
+
+    def _memory(self, upstream: str) -> Pulled:
+        """Return what is remembered of an upstream; damaged, it counts as a failure."""
+        try:
+            return self.site.pull_state(upstream).read()
+        except Error as exc:
+            return Pulled(failure=Failure.of(exc, at=self.clock()))
 
     def subjects(self) -> tuple[Subject, ...]:
         """List what is watched."""
