@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import msgspec
 
-from keys.errors import Error
+from keys.errors import Error, UnprovenError
 from keys.model.release import Instant, Wire
 from updater.state import Proved, Release
 
@@ -52,6 +52,18 @@ class EngineReport(Wire, frozen=True, omit_defaults=False):
         detail = f" ({self.detail})" if self.detail else ""
         held = "".join(f"; held: {reason}" for reason in self.held)
         return f"{self.engine}: {self.outcome}, {what}, {self.proof.value}{detail}{held}"
+
+    def proven_since(self, proof: "EngineReport") -> "EngineReport":
+        """Return this report with a later proof in the place of its own."""
+        kept = tuple(t for t in self.troubles if t.exit_code != UnprovenError.exit_code)
+        return msgspec.structs.replace(
+            self,
+            proof=proof.proof,
+            detail=proof.detail,
+            generation=proof.generation,
+            releases=proof.releases,
+            troubles=(*kept, *proof.troubles),
+        )
 
 
 class RunReport(Wire, frozen=True, omit_defaults=False):

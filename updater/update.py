@@ -5,7 +5,7 @@ A run that finds nothing new makes two requests, loads no TUF library, and still
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -193,6 +193,26 @@ def last_run(host: HostPlace) -> RunReport:
         return state.read(host.last_run, RunReport, report.NEVER_RUN)
     except StateError:
         return report.NEVER_RUN
+
+
+def remember_proofs(host: HostPlace, proofs: Iterable[EngineReport]) -> None:
+    """Let the last run's report say what engines have proven since; without a run there is none.
+
+    Raises:
+        StateError: it cannot be written.
+
+    """
+    last = last_run(host)
+    if last is report.NEVER_RUN:
+        return
+    since = {proof.engine: proof for proof in proofs}
+    engines = tuple(
+        engine.proven_since(since[engine.engine]) if engine.engine in since else engine
+        for engine in last.engines
+    )
+    found = msgspec.structs.replace(last, engines=engines)
+    code = report.worst(trouble.exit_code for trouble in found.all_troubles)
+    state.write(host.last_run, msgspec.structs.replace(found, exit_code=code))
 
 
 def _is_settled(turn: Turn) -> bool:

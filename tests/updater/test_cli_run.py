@@ -204,3 +204,17 @@ def test_a_clamd_killed_at_the_reload_is_given_the_old_generation_back(
     assert current.readlink() == before
     running.clamd.start()
     running("prove")
+
+
+def test_monitoring_believes_a_proof_that_came_after_the_run(
+    sigupdate: Command, site: Site
+) -> None:
+    release(site, 1)
+    sigupdate("run", "--install-only")
+    assert sigupdate("check", code=2).startswith("CRITICAL not proven: clamd")
+    sigupdate.clamd.start()
+    sigupdate("prove")
+    assert sigupdate("check").startswith("OK clamd generation 1")
+    sigupdate.clamd.stop()
+    sigupdate("prove", code=6)
+    assert sigupdate("check", code=2).startswith("CRITICAL not proven: clamd")

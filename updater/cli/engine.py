@@ -6,11 +6,12 @@ from typing import Any
 import click
 import msgspec
 
-from keys.errors import UsageError
+from keys.errors import StateError, UsageError
 from updater.cli.host import Host, complain, now, say
 from updater.cli.options import config_option, engine_option, json_option
 from updater.quarantine import Entry
 from updater.report import EngineReport, worst
+from updater.update import remember_proofs
 
 
 @click.command(epilog="Example: sigupdate prove --engine clamd")
@@ -22,8 +23,13 @@ def prove(*, config: Path, engine: str, as_json: bool) -> int:
 
     Exit codes: 0 proven, 5 taken back, 6 unproven.
     """
-    turns = Host.load(config).turns(at=now(), only=engine)
-    return _tell([turn.take(None) for turn in turns], as_json=as_json)
+    host = Host.load(config)
+    reports = [turn.take(None) for turn in host.turns(at=now(), only=engine)]
+    try:
+        remember_proofs(host.place, reports)
+    except StateError as exc:
+        complain(str(exc), exc.hint)
+    return _tell(reports, as_json=as_json)
 
 
 @click.command(epilog="Example: sigupdate rollback --engine clamd --reason 'false alarms'")
