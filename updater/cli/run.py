@@ -3,8 +3,9 @@
 import random
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -33,9 +34,10 @@ def run(*, config: Path, engine: str, as_json: bool, install_only: bool, jitter:
     host = Host.load(config)
     if jitter:
         time.sleep(random.uniform(0, host.settings.jitter_seconds))  # noqa: S311 - spreads load
-    progress = None if as_json or not sys.stderr.isatty() else _bar()
-    update = host.update(at=now(), only=engine, ask_engine=not install_only, progress=progress)
-    return _tell(update.run(), as_json=as_json)
+    with _bars(wanted=not as_json and sys.stderr.isatty()) as progress:
+        update = host.update(at=now(), only=engine, ask_engine=not install_only, progress=progress)
+        report = update.run()
+    return _tell(report, as_json=as_json)
 
 
 @click.command(epilog="Example: sigupdate daemon --config /etc/sigmirror/sigupdate.toml")
@@ -70,19 +72,9 @@ def _tell(report: RunReport, *, as_json: bool) -> int:
     return report.exit_code
 
 
-def _bar() -> "Progress":
-    """Make a progress bar that appears with the first download."""
-    from rich.progress import Progress as Bars  # noqa: PLC0415 - start-up time: only on a terminal
+def _bars(*, wanted: bool) -> "AbstractContextManager[Progress | None]":
+    if not wanted:
+        return nullcontext()
+    from updater.cli.bars import Bars  # noqa: PLC0415 - start-up time: only on a terminal
 
-    bars = Bars(transient=True)
-    tasks: dict[str, Any] = {}
-
-    def progress(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            bars.start()
-            tasks[what] = bars.add_task(what, total=total)
-        bars.update(tasks[what], completed=done)
-        if all(task.finished for task in bars.tasks):
-            bars.stop()
-
-    return progress
+    return Bars()
