@@ -86,9 +86,8 @@ async def from_store(
         chosen = select(request, length, etag, headers)
         response = await _begin(request, chosen)
         if request.method != "HEAD":
-            with _aborting(request, name):
+            with _cutting(request, name):
                 await _sendfile(request, file, chosen.offsets)
-        await response.write_eof()
     return response
 
 
@@ -101,10 +100,9 @@ async def _from_chunks(
     chosen = select(request, stat.length, etag, headers)
     response = await _begin(request, chosen)
     if request.method != "HEAD":
-        with _aborting(request, name):
+        with _cutting(request, name):
             async for chunk in store.chunks(name, chosen.offsets.start, chosen.offsets.stop):
                 await response.write(chunk)
-    await response.write_eof()
     return response
 
 
@@ -142,16 +140,20 @@ async def _sendfile(request: web.Request, file: BinaryIO, offsets: range) -> Non
 
 
 @contextlib.contextmanager
-def _aborting(request: web.Request, name: str) -> Iterator[None]:
+def _cutting(request: web.Request, name: str) -> Iterator[None]:
     """Cut the connection when a body cannot be finished: the client sees that it is short."""
     try:
         yield
     except ConnectionError:
+        _abort(request)
+    except asyncio.CancelledError:
+        _abort(request)
         raise
-    except BaseException as exc:
-        if request.transport is not None:
-            request.transport.abort()
+    except Exception as exc:  # noqa: BLE001 - the headers are sent: no other answer is possible
+        _abort(request)
         structlog.get_logger().error("cut", object=name, cause=f"{type(exc).__name__}: {exc}")
-        if isinstance(exc, Exception):
-            raise ConnectionAbortedError(name) from exc
-        raise
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
