@@ -105,8 +105,8 @@ class Watcher:
             await asyncio.sleep(self._poll_seconds())
             return
         paths = {path for subject in self._subjects for path in subject.paths()}
-        await asyncio.to_thread(self._hints.follow, paths)
-        await self._hints.wait(self._poll_seconds())
+        if not await asyncio.to_thread(self._hints.follow, paths):
+            await self._hints.wait(self._poll_seconds())
 
     async def _look(self, subject: Subject) -> None:
         content = await _content(subject)
@@ -170,11 +170,14 @@ class _Hints(FileSystemEventHandler):
         self._observer: BaseObserver | None = None
         self._folders: frozenset[Path] = frozenset()
 
-    def follow(self, paths: Iterable[Path]) -> None:
-        """Watch the folders these files lie in, links on the way included."""
+    def follow(self, paths: Iterable[Path]) -> bool:
+        """Watch the folders these files lie in, links on the way included.
+
+        Tell whether those are others than before: what changed meanwhile made no event.
+        """
         folders = frozenset(folder for path in paths for folder in _folders(path))
         if folders == self._folders:
-            return
+            return False
         self.close()
         self._folders = folders
         try:
@@ -186,6 +189,7 @@ class _Hints(FileSystemEventHandler):
             structlog.get_logger().warning("no-events", cause=str(exc), effect="polling only")
         else:
             self._observer = observer
+        return True
 
     async def wait(self, seconds: float) -> None:
         """Wait for an event, at most so long."""

@@ -42,7 +42,6 @@ class Reader:
         subject = Subject("thing", lambda: [self.path], self.apply)
         watcher = Watcher([subject], self.report, poll_seconds=lambda: poll_seconds, events=events)
         async with watcher.watching():
-            await asyncio.sleep(0.1)  # the observer's first look
             yield
 
 
