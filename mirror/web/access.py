@@ -51,6 +51,8 @@ class Proxies:
         return peer
 
     def _trusts(self, address: str) -> bool:
+        if not self._networks:
+            return False
         try:
             found = ipaddress.ip_address(address)
         except ValueError:
