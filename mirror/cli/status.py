@@ -70,6 +70,8 @@ def _upstream(upstream: UpstreamStatus) -> str:
 
 
 def _licence(licence: LicenceStatus) -> str:
+    if not licence.ends_on:
+        return f"licence {licence.name}: {licence.state}"
     return (
         f"licence {licence.name}: {licence.state}, {licence.organisation}, "
         f"until {licence.ends_on} ({licence.tz}), {licence.days_left} days left"

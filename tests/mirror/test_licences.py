@@ -203,6 +203,7 @@ def test_a_forged_licence_stops_pulls_and_is_named(operator: Operator) -> None:
     assert f"error: {operator.licence}: edited" in err
     (shown,) = operator.status()["licences"]
     assert shown["state"].startswith(f"unusable: {operator.licence}: edited")
+    assert f"licence av: {shown['state']}\n" in operator.types("status")[1]
 
 
 def test_a_pull_remembers_the_file_so_that_an_older_one_is_refused(operator: Operator) -> None:
