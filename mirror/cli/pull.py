@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from keys import console, files
-from keys.errors import Error, LockedError, StateError
+from keys.errors import CredentialError, Error, LockedError, StateError
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.cli.progress import progress
 from mirror.pulls import Result
@@ -18,6 +18,7 @@ from mirror.site import MirrorSite
 from mirror.upstream.base import Offer
 
 LOCK_LOOK_SECONDS = 0.1
+STOPPED = "stopped"  # since the vendor rejected the credential
 
 
 @click.command(epilog="Example: sigmirror pull official --json")
@@ -45,7 +46,10 @@ def pull(*, config: Path, as_json: bool, wait: float, upstream: str | None) -> i
         told.append(_builtins(name, outcome))
         if isinstance(outcome, Error):
             codes.append(console.report(outcome))
-        elif not as_json:
+            continue
+        if outcome.outcome == STOPPED:
+            codes.append(CredentialError.exit_code)
+        if not as_json:
             click.echo(_line(outcome))
     codes.append(_renew(site))
     if as_json:

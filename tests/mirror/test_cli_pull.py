@@ -258,6 +258,8 @@ async def test_a_vendor_is_probed_and_pulled_over_http(operator: Operator, tmp_p
         assert "401" in err
         stopped = (await asyncio.to_thread(operator.asks, "status"))["upstreams"][1]
         assert (stopped["name"], stopped["state"]) == ("av", "stopped")
+        code, out, _ = await asyncio.to_thread(operator.types, "pull")
+        assert (code, "av: stopped" in out) == (4, True)
         listed = await asyncio.to_thread(operator.asks, "licence", "list")
         assert [(one["name"], one["state"]) for one in listed] == [("av-2026", "suspended")]
         secret.write_text("correct-horse\n")
