@@ -10,6 +10,7 @@ Every message says what happened and to which thing; ``hint`` says what the oper
     │   ├── ExpiredError     3  metadata is past its expiry: a freeze, or a stopped mirror
     │   ├── RollbackError    3  an older version than one already trusted
     │   ├── DigestError      3  length or sha256 differs from the promise
+    │   ├── FormatError      3  not what its name says: a block page, a cut file, an LFS pointer
     │   └── NameRefusedError 3  a name that must not reach a file system
     ├── LicenceError         4  no licence in force, or one that was refused
     │   ├── LicenceEndedError 4 the licence ended before what was asked for was published
@@ -75,6 +76,10 @@ class RollbackError(TrustError):
 
 class DigestError(TrustError):
     """Length or sha256 differs from what was signed."""
+
+
+class FormatError(TrustError):
+    """Bytes that are not in the format they pretend to be in; the message says what they are."""
 
 
 class NameRefusedError(TrustError):

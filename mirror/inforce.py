@@ -12,13 +12,13 @@ from pathlib import Path
 
 import structlog
 
-from keys import settings as loader
 from keys.errors import Error, LicenceError, SettingsError, StateError, UsageError
 from keys.model.licence import Licence
 from keys.model.standing import LicenceState, reference_time, state_at
 from keys.signing.state import ROOT, TARGETS, State
 from keys.trust.tuf_api import Signer
 from mirror import check
+from mirror import settings as loader
 from mirror.fleet.ledger import customers_file, entitlements, hosts_file, open_door
 from mirror.fleet.throttle import Throttle
 from mirror.licences import Licences
@@ -59,7 +59,7 @@ class InForce:
             SettingsError: something keeps the mirror from running; the message lists it all.
 
         """
-        settings = loader.load(config, Settings)
+        settings = loader.read(config)
         site = MirrorSite(settings, Licences.of(settings).standing)
         blocking = [*check.serving(site), *(check.signing(settings) if signs else ())]
         if blocking:
@@ -144,7 +144,7 @@ class InForce:
             SettingsError: it has a problem that was not there before, or needs a restart.
 
         """
-        settings = loader.load(self.config, Settings)
+        settings = loader.read(self.config)
         self._refuse_new_problems(settings)
         _refuse_fixed(self.settings, settings)
         ring = await self._checked_ring(settings) if self.signs else {}

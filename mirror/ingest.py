@@ -18,12 +18,12 @@ from keys.errors import CredentialError, Error, FetchError, LicenceError, LimitE
 from keys.model.standing import LicenceState
 from mirror.cascade import pass_through
 from mirror.edition import Order
+from mirror.feeds import UpstreamSettings
 from mirror.policy import Policies
 from mirror.publish import Publishing
 from mirror.pulls import Failure, Pulled, PullState, Result, look
 from mirror.repository import StoredRepository
 from mirror.rollout import first_track
-from mirror.settings import UpstreamSettings
 from mirror.upstream.answers import BusyError
 from mirror.upstream.base import Advance, Candidate, Offer, Pull, Upstream, ignore_bytes
 
@@ -227,7 +227,7 @@ class Ingest:
             requests=result.requests,
             received_bytes=result.received_bytes,
         )
-        if self.upstream.passes_through or after.differs(before):
+        if self.upstream.remote or after.differs(before):
             self.state.write(after)
         return result
 
@@ -247,12 +247,12 @@ class Ingest:
             requests=self.upstream.transcript.requests,
             received_bytes=self.upstream.transcript.received,
         )
-        if self.upstream.passes_through or after.differs(before):
+        if self.upstream.remote or after.differs(before):
             self.state.write(after)
 
     def _next_pull(self, now: datetime) -> datetime | None:
         """Tell when the schedule pulls again; a folder may be looked at any time."""
-        if not self.upstream.passes_through:
+        if not self.upstream.remote:
             return None
         return now + timedelta(seconds=self.settings.interval_seconds)
 

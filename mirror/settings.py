@@ -4,24 +4,24 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from keys import settings as toml
 from keys.errors import NameRefusedError, SettingsError
 from keys.model.names import check_channel
-from keys.settings import (
-    Count,
-    Duration,
-    DurationOrNone,
-    Positive,
-    Seconds,
-    SecondsOrNone,
-    Table,
-)
+from keys.settings import Count, Duration, Positive, Seconds, SecondsOrNone, Table
+from mirror.feeds import UpstreamSettings
+from mirror.presets import PRESETS, filled
 
 SITE = "site"  # the repository this mirror signs
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_NEEDED = {"drop": ("channel", "folder"), "tuf": ("url", "root")}
+_NEEDED = {
+    "": ("kind",),
+    "drop": ("channel", "folder"),
+    "tuf": ("url", "root"),
+    "clamav": ("channel",),
+    "http": ("channel", "url"),
+}
 
 
 class StoreSettings(Table, frozen=True):
@@ -77,27 +77,6 @@ class LicenceSettings(Table, frozen=True):
     seats: Count = 0
 
 
-class UpstreamSettings(Table, frozen=True):
-    """One way to pull from a vendor."""
-
-    name: str
-    kind: Literal["drop", "tuf"]
-    channel: str = ""  # drop: the channel to publish to
-    folder: str = ""  # drop
-    marker: str = ""  # drop: import when this file appears; empty: after a quiet period
-    quiet_seconds: DurationOrNone = 10.0
-    engine: str = ""  # what the files are for, information in the manifest
-    url: str = ""  # tuf: https://vendor.example:8480/r/site
-    root: str = ""  # tuf: the vendor's root.json
-    licence: str = ""
-    interval_seconds: Seconds = 900
-    ca_file: str = ""
-    max_release_bytes: Positive = 4 << 30
-    max_files: Positive = 100_000
-    max_pull_seconds: Seconds = 3600
-    min_rate_bytes_per_second: Count = 256
-
-
 class ExpirySettings(Table, frozen=True):
     """How long signatures last, in seconds; renewed at a quarter of it."""
 
@@ -125,14 +104,35 @@ class Settings(Table, frozen=True):
         return Path(self.store.url.removeprefix("file://"))
 
 
+def read(config: Path) -> Settings:
+    """Read settings, with what presets know filled in.
+
+    Raises:
+        SettingsError: as ``keys.settings.load``; or a preset nobody knows.
+
+    """
+    raw = read_raw(config)
+    return toml.convert(raw, Settings, str(config))
+
+
+def read_raw(config: Path) -> dict[str, Any]:
+    """Read settings as plain tables, with what presets know filled in.
+
+    Raises:
+        SettingsError: as ``read``.
+
+    """
+    return filled(toml.parse_raw(toml.read(config), str(config)), str(config))
+
+
 def load(config: Path) -> Settings:
     """Read settings that can be followed.
 
     Raises:
-        SettingsError: as ``keys.settings.load``; or what is wrong, all of it.
+        SettingsError: as ``read``; or what is wrong, all of it.
 
     """
-    settings = toml.load(config, Settings)
+    settings = read(config)
     if found := [str(problem) for problem in problems(settings)]:
         raise SettingsError(f"{config}: {'; '.join(found)}")
     return settings
@@ -156,11 +156,20 @@ def _twice(what: str, names: Iterable[str]) -> Iterator[SettingsError]:
 def _upstream(upstream: UpstreamSettings) -> Iterator[str]:
     if not _NAME.fullmatch(upstream.name) or upstream.name == SITE:
         yield f"name: use a-z, 0-9 and '-', and not {SITE!r}"
-    for key in _NEEDED[upstream.kind]:
+    preset = PRESETS.get(upstream.preset)
+    for key in (*_NEEDED[upstream.kind], *(preset.needs if preset else ())):
         if not getattr(upstream, key):
-            yield f"{key}: missing, needed for kind {upstream.kind!r}"
+            yield f"{key}: missing, needed for {_kind_or_preset(upstream)}"
+    if preset and upstream.interval_seconds < preset.floor_seconds:
+        yield f"interval_seconds: {preset.title} allows no less than {preset.floor_seconds}"
     if upstream.channel:
         try:
             check_channel(upstream.channel)
         except NameRefusedError as exc:
             yield str(exc)
+
+
+def _kind_or_preset(upstream: UpstreamSettings) -> str:
+    if upstream.preset:
+        return f"preset {upstream.preset!r}"
+    return f"kind {upstream.kind!r}" if upstream.kind else "an upstream without a preset"

@@ -19,6 +19,7 @@ from keys.signing.publisher import Publisher
 from keys.signing.state import SNAPSHOT, TIMESTAMP
 from keys.trust.tuf_api import Signer
 from mirror.edition import Editions, Order
+from mirror.feeds import UpstreamSettings
 from mirror.ingest import Destination, Ingest
 from mirror.journal import Journal
 from mirror.policy import Policies
@@ -26,7 +27,7 @@ from mirror.publish import Publishing
 from mirror.pulls import PullState
 from mirror.repository import StoredRepository
 from mirror.rollout import Entitlement
-from mirror.settings import LicenceSettings, Settings, UpstreamSettings
+from mirror.settings import LicenceSettings, Settings
 from mirror.storage import Store, open_store
 from mirror.upstream.base import Upstream
 from mirror.upstream.client import Access
@@ -160,7 +161,7 @@ class MirrorSite:
             state=self.pull_state(name),
             quarantine=self.folder / "quarantine" / name,
             licence=lambda now: self.standing(licence, now) if licence else None,
-            credential_files=_credential_files(licence),
+            credential_files=_credential_files(settings, licence),
         )
 
     def _licence(self, upstream: UpstreamSettings) -> LicenceSettings | None:
@@ -176,9 +177,11 @@ class MirrorSite:
     def _upstream(self, settings: UpstreamSettings, licence: LicenceSettings | None) -> Upstream:
         if settings.kind == "drop":
             return DropUpstream(settings)
+        if settings.kind != "tuf":
+            raise SettingsError(f"upstream {settings.name}: kind: missing")
         access = Access(
             settings.url,
-            _credential(licence),
+            _credential(settings, licence),
             settings.ca_file,
             settings.min_rate_bytes_per_second,
         )
@@ -236,14 +239,18 @@ class MirrorSite:
         return found
 
 
-def _credential(licence: LicenceSettings | None) -> Credential | None:
-    if licence is None or not licence.username:
+def _credential(settings: UpstreamSettings, licence: LicenceSettings | None) -> Credential | None:
+    """Return the licence's credential, or else the upstream's own."""
+    owner = licence if licence is not None and licence.username else settings
+    if not owner.username:
         return None
-    return Credential(licence.username, read_secret(Path(licence.password_file)))
+    return Credential(owner.username, read_secret(Path(owner.password_file)))
 
 
-def _credential_files(licence: LicenceSettings | None) -> tuple[Path, ...]:
-    if licence is None:
-        return ()
-    names = (licence.file, licence.issuer, licence.password_file)
+def _credential_files(
+    settings: UpstreamSettings, licence: LicenceSettings | None
+) -> tuple[Path, ...]:
+    names = [settings.token_file, settings.password_file, settings.client_cert, settings.client_key]
+    if licence is not None:
+        names += [licence.file, licence.issuer, licence.password_file]
     return tuple(Path(name) for name in names if name)

@@ -27,6 +27,11 @@ Sequence = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 ShortText = Annotated[str, msgspec.Meta(max_length=500)]
 
+Redistribution = Literal["public", "licensed-hosts", "none"]
+"""Who may be served a release: anybody, only who shows a credential, or only this machine."""
+
+Content = Literal["definitions", "programs", "documents"]
+
 
 class Assurance(Enum):
     """How a file's origin was proven; ``signed`` is the strongest."""
@@ -91,7 +96,11 @@ class Provenance(Wire, frozen=True):
 
 
 class Manifest(Wire, frozen=True, omit_defaults=False):
-    """The signed head of a release; immutable once published."""
+    """The signed head of a release; immutable once published.
+
+    ``signatures`` counts its definitions, where the vendor's format says so. ``redistribution``
+    says who may be served its blobs. ``sidecars`` pins what is served beside plain files.
+    """
 
     format: Literal[1]
     channel: str
@@ -104,6 +113,10 @@ class Manifest(Wire, frozen=True, omit_defaults=False):
     provenance: Provenance
     file_list: Pin
     originals: tuple[File, ...] = ()
+    signatures: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    redistribution: Redistribution = "public"
+    content: Content = "definitions"
+    sidecars: Pin | None = None
 
 
 class Pointer(Wire, frozen=True):

@@ -13,9 +13,9 @@ from keys import files
 from keys.errors import StateError
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.cli.progress import progress
+from mirror.feeds import UpstreamSettings
 from mirror.publish import Published
 from mirror.rollout import STABLE
-from mirror.settings import UpstreamSettings
 from mirror.site import MirrorSite
 from mirror.upstream.base import Pull
 from mirror.upstream.drop import DropUpstream

@@ -14,7 +14,7 @@ from keys.errors import UsageError
 from mirror import check, logs
 from mirror.cli.options import config_option, json_option, now
 from mirror.licences import Licences
-from mirror.settings import Settings
+from mirror.settings import Settings, read_raw
 from mirror.site import MirrorSite
 
 
@@ -44,9 +44,8 @@ def _run(config: Path, *, signs: bool) -> None:
 @json_option
 def check_config(*, config: Path, as_json: bool) -> int:
     """Explain each value in force and where it came from, and list every problem (exit code 2)."""
-    data = loader.read(config)
-    settings = loader.parse(data, Settings, str(config))
-    raw = loader.parse_raw(data, str(config))
+    raw = read_raw(config)
+    settings = loader.convert(raw, Settings, str(config))
     values = [(key, _shown(value), source) for key, value, source in loader.explain(settings, raw)]
     site = MirrorSite(settings, Licences.of(settings).standing)
     problems = check.problems(site, signs=True, now=now())

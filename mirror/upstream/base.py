@@ -10,8 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from keys.credentials import Credential
 from keys.errors import LicenceEndedError
 from keys.model.release import Assurance, File, Pin, Pointer, Provenance
+from mirror.feeds import UpstreamSettings
 from mirror.upstream.transcript import Transcript
 
 
@@ -33,7 +35,11 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A verified release that is not published yet; ``files`` lie below ``folder``."""
+    """A verified release that is not published yet; all its files lie below ``folder``.
+
+    ``originals`` are the vendor's own bytes where ``files`` are not; no path is in both.
+    ``signatures`` counts the definitions, where the vendor's format says how many there are.
+    """
 
     release: str
     vendor_time: datetime | None
@@ -42,6 +48,7 @@ class Candidate:
     folder: Path
     files: tuple[File, ...]
     originals: tuple[File, ...] = ()
+    signatures: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,20 @@ class Pull:
     on_bytes: Callable[[int], None] = ignore_bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What an adapter of someone else's feed is built from.
+
+    ``credential`` is the licence's, or the upstream's own user name and password. ``last`` is the
+    version of the last pull. ``folder`` is the adapter's own memory; it may be lost at any time.
+    """
+
+    settings: UpstreamSettings
+    credential: Credential | None
+    last: str
+    folder: Path
+
+
 class Held(Protocol):
     """What the store has of the repository an upstream passes through."""
 
@@ -96,6 +117,8 @@ class Upstream(Protocol):
     name: str
     kind: str
     passes_through: bool  # True: `fetch` brings an Advance, else a Candidate
+    remote: bool  # True: asks someone else's server, so its interval and cool-downs count
+    lacks: tuple[str, ...]  # what this way to pull cannot do, for the status
     transcript: Transcript
 
     async def check(self, *, now: datetime) -> Offer:
@@ -103,6 +126,7 @@ class Upstream(Protocol):
 
         Raises:
             CredentialError: the vendor rejected the credential; pulls stop.
+            BusyError: the vendor wants us to stay away for some seconds; that is remembered.
             FetchError: the vendor did not answer.
 
         """

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from keys import files
 from keys.errors import DigestError, LicenceEndedError, LimitError
 from keys.model.release import File, Manifest, Pin, Pointer, blob_name, file_target
+from mirror.feeds import UpstreamSettings
 from mirror.rollout import Entitlement, newest_covered
-from mirror.settings import UpstreamSettings
 from mirror.upstream.base import Held, Pull
 from mirror.upstream.client import VendorClient
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from keys.errors import FetchError
 from keys.model.release import Assurance, Provenance, encode
-from mirror.settings import UpstreamSettings
+from mirror.feeds import UpstreamSettings
 from mirror.upstream import tree
 from mirror.upstream.base import Candidate, Offer, Pull
 from mirror.upstream.transcript import Transcript
@@ -25,6 +25,8 @@ class DropUpstream:
 
     kind = "drop"
     passes_through = False
+    remote = False
+    lacks: tuple[str, ...] = ()
 
     def __init__(self, settings: UpstreamSettings) -> None:
         self.name = settings.name

@@ -13,8 +13,8 @@ from keys.errors import CredentialError, FetchError, MissingError
 from keys.model.release import MAX_MANIFEST_BYTES, Assurance, Pin
 from keys.trust.channel import Channels
 from keys.trust.source import Once
+from mirror.feeds import UpstreamSettings
 from mirror.rollout import STABLE
-from mirror.settings import UpstreamSettings
 from mirror.upstream.base import Advance, Held, Offer, Pull
 from mirror.upstream.client import Access, VendorClient
 from mirror.upstream.downloads import Catch, Downloads, Offered
@@ -31,6 +31,8 @@ class TufUpstream:
 
     kind = "tuf"
     passes_through = True
+    remote = True
+    lacks: tuple[str, ...] = ()
 
     def __init__(
         self, settings: UpstreamSettings, access: Access, copy: VendorCopy, held: Held

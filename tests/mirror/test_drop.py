@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.errors import Error, FetchError, LimitError, NameRefusedError
-from mirror.settings import UpstreamSettings
+from mirror.feeds import UpstreamSettings
 from mirror.upstream import tree
 from mirror.upstream.base import Candidate, Pull
 from mirror.upstream.drop import DropUpstream

@@ -8,10 +8,10 @@ import pytest
 from keys.errors import Error, FetchError, LicenceError, NameRefusedError, StoreError
 from keys.model.licence import Kind, Licence
 from keys.model.standing import LicenceState, state_at
+from mirror.feeds import UpstreamSettings
 from mirror.ingest import Destination, Ingest
 from mirror.pulls import Pulled, PullState, Result
 from mirror.repository import StoredRepository
-from mirror.settings import UpstreamSettings
 from mirror.upstream.drop import DropUpstream
 from tests.mirror.site import BY, NOW, Mirror
 

@@ -32,10 +32,10 @@ from keys.signing.layout import Layout
 from keys.signing.publisher import sign
 from keys.signing.state import State
 from keys.trust.tuf_api import JSONSerializer
+from mirror.feeds import UpstreamSettings
 from mirror.ingest import Destination, Ingest
 from mirror.pulls import Pulled, PullState, Result
 from mirror.repository import StoredRepository
-from mirror.settings import UpstreamSettings
 from mirror.upstream.base import Pull
 from mirror.upstream.client import Access, VendorClient, check_address
 from mirror.upstream.transcript import Transcript

@@ -1,0 +1,1 @@
+"""Vendors' own signatures and checksums: bytes in, a verdict out; no network, no clock."""
