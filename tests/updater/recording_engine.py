@@ -19,6 +19,7 @@ class RecordingEngine:
 
     def __init__(self, folder: Path, *, proves: bool = True, running: bool = True) -> None:
         self.proves = proves
+        self.scans = True
         self.current = folder / "current"
         self.calls: list[str] = []
         self.engine_version = "1.0"

@@ -119,10 +119,20 @@ def test_an_exit_code_that_is_no_verdict_proves_nothing(code: int, tmp_path: Pat
         ({"test_command": []}, "test_command"),
         ({"probe_command": []}, "probe_command"),
         ({"marker_template": "{text}", "marker_file": "{name}"}, "prove_command"),
+        ({"must_detect": "/srv/bad"}, "must_detect: no prove_command"),
+        ({"must_pass": "/srv/good"}, "must_pass: no prove_command"),
         ({"marker_template": "x", "marker_file": "{name}", "prove_command": ["x"]}, "{text}"),
         ({"marker_template": "{text}", "marker_file": "x", "prove_command": ["x"]}, "marker_file"),
     ],
-    ids=["no test", "no probe", "no proof", "no text", "no file name"],
+    ids=[
+        "no test",
+        "no probe",
+        "no proof",
+        "nothing detects",
+        "nothing passes",
+        "no text",
+        "no file name",
+    ],
 )
 def test_settings_that_prove_nothing_are_refused(
     more: dict[str, object], named: str, tmp_path: Path

@@ -53,6 +53,7 @@ class Engine(Protocol):
 
     kind: str
     proves: bool  # False: takes no host-made definition, so at most `probed`
+    scans: bool  # False: cannot be asked to scan, so no sample can be checked
 
     def layout(self, channel: str, files: tuple[File, ...]) -> Mapping[str, File]:
         """Choose the files the engine reads: name inside the generation folder -> file.

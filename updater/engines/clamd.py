@@ -25,6 +25,7 @@ class ClamdEngine:
 
     kind = "clamd"
     proves = True
+    scans = True
 
     def __init__(self, settings: EngineSettings, folder: Path) -> None:
         self._settings = settings

@@ -36,6 +36,7 @@ class CommandEngine:
 
     def __init__(self, settings: EngineSettings, folder: Path) -> None:
         self.proves = bool(settings.marker_template)
+        self.scans = bool(settings.prove_command)
         self._settings = settings
         self._current = folder / "current"
         _check(settings)
@@ -149,8 +150,14 @@ def _check(settings: EngineSettings) -> None:
         raise SettingsError(f"{what}: test_command: needed for kind = 'command'")
     if not settings.probe_command and not settings.prove_command:
         raise SettingsError(f"{what}: needs a probe_command or a prove_command")
-    if not settings.marker_template:
-        return
+    for key in ("must_detect", "must_pass"):
+        if getattr(settings, key) and not settings.prove_command:
+            raise SettingsError(f"{what}: {key}: no prove_command scans its files")
+    if settings.marker_template:
+        _check_marker(settings, what)
+
+
+def _check_marker(settings: EngineSettings, what: str) -> None:
     if not settings.prove_command:
         raise SettingsError(f"{what}: marker_template: no prove_command looks for it")
     if "{text}" not in settings.marker_template:

@@ -28,6 +28,7 @@ class YaraEngine:
 
     kind = "yara"
     proves = True
+    scans = True
 
     def __init__(self, settings: EngineSettings, folder: Path) -> None:
         for name in settings.externals:

@@ -1,0 +1,79 @@
+"""`sigupdate run` with an engine of kind command: probed, proven by its samples, or refused."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tuf_repository import ChannelRepository
+from tests.updater.clamd_host import Command
+from tests.updater.site import Site, served
+
+FINDS_BAD = ["sh", "-c", "! grep -o bad"]
+FINDS_EVERYTHING = ["sh", "-c", "echo everything; exit 1"]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    repository = ChannelRepository("a")
+    repository.release("a", {"rules.conf": b"a rule\n"}, sequence=1)
+    with served(repository) as serving:
+        yield serving
+
+
+@pytest.fixture
+def host(site: Site) -> Iterator[Command]:
+    with tempfile.TemporaryDirectory(prefix="su-", dir="/tmp") as folder:
+        yield Command(Path(folder), site)
+
+
+def scanner(host: Command, site: Site, **keys: object) -> None:
+    ours = {"name": "own", "kind": "command", "socket": "", "test_command": ["true"]}
+    host.write_settings(site.url, engine={**ours, "scan_timeout_seconds": 5.0, **keys})
+
+
+def sample(host: Command, content: str) -> str:
+    folder = host.folder / "samples"
+    folder.mkdir()
+    (folder / "sample").write_text(content)
+    return str(folder)
+
+
+def test_an_engine_that_only_answers_is_probed(host: Command, site: Site) -> None:
+    scanner(host, site, probe_command=["true"])
+    assert "own: installed, generation 1 (a 1), probed" in host("run")
+    assert "own: kept, generation 1 (a 1), probed" in host("run")
+    assert "probed" in host("prove")
+
+
+def test_an_engine_that_does_not_answer_is_unproven(host: Command, site: Site) -> None:
+    scanner(host, site, probe_command=["false"], reload_timeout_seconds=1)
+    assert "unproven" in host("run", code=6)
+
+
+def test_a_probed_engine_that_scans_lets_a_clean_sample_pass(host: Command, site: Site) -> None:
+    scanner(host, site, probe_command=["true"], prove_command=FINDS_BAD)
+    assert "probed" in host("run")
+
+
+def test_a_probed_engine_that_finds_all_clean_text_is_refused(host: Command, site: Site) -> None:
+    scanner(host, site, probe_command=["true"], prove_command=FINDS_EVERYTHING)
+    assert "a clean sample is reported as 'everything'" in host("run", code=5)
+
+
+def test_a_probed_engine_that_misses_what_it_must_detect_is_refused(
+    host: Command, site: Site
+) -> None:
+    keys = {"prove_command": FINDS_BAD, "must_detect": sample(host, "good")}
+    scanner(host, site, **keys)
+    assert "not detected" in host("run", code=5)
+
+
+@pytest.mark.parametrize("key", ["must_detect", "must_pass"])
+def test_samples_that_nothing_scans_are_refused_before_anything_is_touched(
+    key: str, host: Command, site: Site
+) -> None:
+    scanner(host, site, probe_command=["true"], **{key: sample(host, "good")})
+    assert f"engine own: {key}: no prove_command scans its files" in host("run", code=2)
+    assert not site.requests
