@@ -16,10 +16,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from keys.errors import LockedError
+from keys.errors import Error, LockedError
 
 TEMPORARY_PREFIX = ".tmp-"
 _LINKS_DO_NOT_WORK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP}
+
+
+def read(path: Path, *, max_bytes: int, limit: str, error: type[Error]) -> bytes:
+    """Read a small file whole; ``limit`` is the name that ``max_bytes`` goes by.
+
+    Raises:
+        error: unreadable, or larger.
+
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as exc:
+        raise error(f"{path}: {exc.strerror or exc}") from exc
+    if len(data) > max_bytes:
+        raise error(f"{path}: larger than {limit}={max_bytes}")
+    return data
 
 
 def sync_folder(folder: Path) -> None:

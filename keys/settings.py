@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from keys import files
 from keys.errors import SettingsError
 
 MAX_SETTINGS_BYTES = 1 << 20
@@ -46,14 +47,9 @@ def read(path: Path) -> bytes:
         SettingsError: unreadable or larger.
 
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_SETTINGS_BYTES + 1)
-    except OSError as exc:
-        raise SettingsError(f"{path}: {exc.strerror or exc}") from exc
-    if len(data) > MAX_SETTINGS_BYTES:
-        raise SettingsError(f"{path}: larger than MAX_SETTINGS_BYTES={MAX_SETTINGS_BYTES}")
-    return data
+    return files.read(
+        path, max_bytes=MAX_SETTINGS_BYTES, limit="MAX_SETTINGS_BYTES", error=SettingsError
+    )
 
 
 def parse(data: bytes, kind: type[T], what: str) -> T:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from keys import files
 from keys.errors import StateError
 from keys.signing.state import versions_taken, wanted
 
@@ -63,17 +64,12 @@ class Layout:
 
         """
         taken, metadata = self.taken(), dict[str, bytes]()
-        while files := wanted(metadata, taken):
-            metadata |= {role: _read(self.metadata / name) for role, name in files.items()}
+        while names := wanted(metadata, taken):
+            metadata |= {role: _read(self.metadata / name) for role, name in names.items()}
         return metadata
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_METADATA_BYTES + 1)
-    except OSError as exc:
-        raise StateError(f"{path}: {exc.strerror or exc}") from exc
-    if len(data) > MAX_METADATA_BYTES:
-        raise StateError(f"{path}: larger than MAX_METADATA_BYTES={MAX_METADATA_BYTES}")
-    return data
+    return files.read(
+        path, max_bytes=MAX_METADATA_BYTES, limit="MAX_METADATA_BYTES", error=StateError
+    )

@@ -18,6 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from keys import files
 from keys.errors import LicenceError, SettingsError
 from keys.model.licence import Licence, decode_licence
 from keys.model.release import Wire, encode
@@ -57,7 +58,12 @@ class Issuers:
             SettingsError: unreadable, or not Ed25519 public keys.
 
         """
-        data = _read(path, MAX_ISSUER_FILE_BYTES, SettingsError, "MAX_ISSUER_FILE_BYTES")
+        data = files.read(
+            path,
+            max_bytes=MAX_ISSUER_FILE_BYTES,
+            limit="MAX_ISSUER_FILE_BYTES",
+            error=SettingsError,
+        )
         return cls.parse(data, str(path))
 
     @classmethod
@@ -92,18 +98,9 @@ def read_file(path: Path) -> bytes:
         LicenceError: unreadable or larger than ``MAX_LICENCE_FILE_BYTES``.
 
     """
-    return _read(path, MAX_LICENCE_FILE_BYTES, LicenceError, "MAX_LICENCE_FILE_BYTES")
-
-
-def _read(path: Path, limit: int, error: type[SettingsError | LicenceError], name: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as exc:
-        raise error(f"{path}: {exc.strerror or exc}") from exc
-    if len(data) > limit:
-        raise error(f"{path}: larger than {name}={limit}")
-    return data
+    return files.read(
+        path, max_bytes=MAX_LICENCE_FILE_BYTES, limit="MAX_LICENCE_FILE_BYTES", error=LicenceError
+    )
 
 
 def armour(envelope: Envelope) -> bytes:
