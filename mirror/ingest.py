@@ -20,7 +20,7 @@ from mirror.cascade import pass_through
 from mirror.edition import Order
 from mirror.feeds import UpstreamSettings
 from mirror.policy import Policies
-from mirror.publish import Publishing
+from mirror.publish import Label, Publishing
 from mirror.pulls import Failure, Pulled, PullState, Result, look
 from mirror.repository import StoredRepository
 from mirror.rollout import first_track
@@ -170,12 +170,12 @@ class Ingest:
         return Result(self.settings.name, "unchanged", release=before.release)
 
     async def _publish(self, candidate: Candidate, pull: Pull, by: Order) -> Result:
-        channel = self.settings.channel
+        settings, channel = self.settings, self.settings.channel
         published = await self.to.publishing.release(
             candidate,
             channel=channel,
             track=first_track(channel, self.to.canary),
-            engine=self.settings.engine,
+            label=Label(settings.engine, settings.content, settings.shared_with),
             by=by,
             now=pull.now,
         )

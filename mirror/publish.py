@@ -10,9 +10,11 @@ from datetime import datetime
 
 from keys.model.names import check_channel, check_unique
 from keys.model.release import (
+    Content,
     File,
     Manifest,
     Pin,
+    Redistribution,
     encode_file_list,
     file_list_target,
     file_target,
@@ -37,6 +39,18 @@ class Published:
     files: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What the operator says of a release: it stands in the manifest."""
+
+    engine: str = ""  # what its files are for
+    content: Content = "definitions"
+    redistribution: Redistribution = "public"
+
+
+NO_LABEL = Label()
+
+
 class Publishing:
     """Publishes releases and moves tracks."""
 
@@ -52,10 +66,10 @@ class Publishing:
         self._entitlements = entitlements
 
     async def release(
-        self, candidate: Candidate, *, channel: str, track: str, engine: str, by: Order,
-        now: datetime, move_track: bool = False,
+        self, candidate: Candidate, *, channel: str, track: str, by: Order, now: datetime,
+        label: Label = NO_LABEL, move_track: bool = False,
     ) -> Published:  # fmt: skip
-        """Publish a release to a track, unless the channel's latest one has the same files.
+        """Publish a release to a track, unless the latest one has the same files and terms.
 
         With ``move_track`` the track is then pointed at that one, should it point elsewhere.
 
@@ -68,12 +82,12 @@ class Publishing:
         async with self._editions.editing(by, now=now) as edition:
             catalogue = await _read(edition, channel)
             latest = catalogue.latest
-            if latest and await _is_same(edition, latest, candidate):
+            if latest and await _is_same(edition, latest, candidate, label):
                 if move_track and catalogue.pointed(track) != latest.sequence:
                     return await self._point(edition, catalogue, track, latest.sequence)
                 return _published(latest, track, changed=False)
             new_bytes = await _add_files(edition, channel, candidate)
-            manifest = await _add_list(edition, catalogue, candidate, engine)
+            manifest = await _add_list(edition, catalogue, candidate, label)
             grown = catalogue.with_release(manifest).with_track(track, manifest.sequence)
             entry = edition.entry("release", track=track, manifest=manifest)
             await edition.commit(entry, await self._targets(edition, grown))
@@ -130,7 +144,9 @@ async def _read(edition: Edition, channel: str) -> Catalogue:
     return await read_catalogue(edition.repository, channel, listed)
 
 
-async def _is_same(edition: Edition, latest: Manifest, candidate: Candidate) -> bool:
+async def _is_same(edition: Edition, latest: Manifest, candidate: Candidate, label: Label) -> bool:
+    if (latest.content, latest.redistribution) != (label.content, label.redistribution):
+        return False
     listed = await edition.repository.files(latest)
     return _content(listed) == _content(candidate.files)
 
@@ -150,7 +166,7 @@ async def _add_files(edition: Edition, channel: str, candidate: Candidate) -> in
 
 
 async def _add_list(
-    edition: Edition, catalogue: Catalogue, candidate: Candidate, engine: str
+    edition: Edition, catalogue: Catalogue, candidate: Candidate, label: Label
 ) -> Manifest:
     """Put the file list into the store and write the manifest that pins it."""
     sequence = next_sequence(catalogue.releases)
@@ -165,10 +181,12 @@ async def _add_list(
         published=edition.now.replace(microsecond=0),
         vendor_time=candidate.vendor_time,
         assurance=candidate.assurance,
-        engine=engine,
+        engine=label.engine,
         provenance=candidate.provenance,
         file_list=pin,
         originals=candidate.originals,
+        redistribution=label.redistribution,
+        content=label.content,
     )
 
 

@@ -5,16 +5,18 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import msgspec
 
 from keys import files
 from keys.errors import StateError
+from keys.model.release import Content, Redistribution
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.cli.progress import progress
 from mirror.feeds import UpstreamSettings
-from mirror.publish import Published
+from mirror.publish import Label, Published
 from mirror.rollout import STABLE
 from mirror.site import MirrorSite
 from mirror.upstream.base import Pull
@@ -27,33 +29,59 @@ why_option = click.option("--why", default="", help="The reason, for the publish
 @config_option
 @json_option
 @click.option("--track", default=STABLE, show_default=True, help="The track to point at it.")
-@click.option("--engine", default="", help="What the files are for, noted in the manifest.")
+@click.option("--engine", help="What the files are for, noted in the manifest.")
+@click.option(
+    "--content",
+    type=click.Choice(get_args(Content)),
+    help="What the files are: programs and documents are for people, no engine installs them.",
+)
+@click.option(
+    "--redistribution",
+    type=click.Choice(get_args(Redistribution)),
+    help="Who may be served the files.",
+)
 @why_option
 @click.argument("channel")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
-def publish(
-    *, config: Path, as_json: bool, track: str, engine: str, why: str, channel: str, folder: Path
-) -> None:
+def publish(  # noqa: PLR0913 - a command's options
+    *, config: Path, as_json: bool, track: str, engine: str | None, content: Content | None,
+    redistribution: Redistribution | None, why: str, channel: str, folder: Path,
+) -> None:  # fmt: skip
     """Publish the files of FOLDER as the next release of CHANNEL.
 
     Files equal to the latest release's publish nothing; the track is pointed at that release.
+    What is not said here is as the channel's upstream in the settings says.
     """
     site = open_site(config)
+    label = _label(site, channel)
+    label = Label(
+        label.engine if engine is None else engine,
+        content or label.content,
+        redistribution or label.redistribution,
+    )
     with progress(channel, wanted=not as_json) as on_bytes:
         published = asyncio.run(
-            _publish(site, channel, folder, track, engine, Pull(now(), on_bytes=on_bytes), why)
+            _publish(site, channel, folder, track, label, Pull(now(), on_bytes=on_bytes), why)
         )
     _tell(published, as_json=as_json)
 
 
+def _label(site: MirrorSite, channel: str) -> Label:
+    """Return what the settings say of a channel's releases."""
+    for upstream in site.settings.upstream:
+        if upstream.channel == channel:
+            return Label(upstream.engine, upstream.content, upstream.shared_with)
+    return Label()
+
+
 async def _publish(
-    site: MirrorSite, channel: str, folder: Path, track: str, engine: str, pull: Pull, why: str
+    site: MirrorSite, channel: str, folder: Path, track: str, label: Label, pull: Pull, why: str
 ) -> Published:
     settings = UpstreamSettings(name=channel, kind="drop", folder=str(folder), quiet_seconds=0.0)
     with _quarantine(site.folder / "quarantine") as brought:
         candidate = await DropUpstream(settings).fetch(brought, pull)
         return await site.publishing.release(
-            candidate, channel=channel, track=track, engine=engine,
+            candidate, channel=channel, track=track, label=label,
             by=order(f"sigmirror publish {channel}", why), now=pull.now, move_track=True,
         )  # fmt: skip
 

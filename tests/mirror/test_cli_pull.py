@@ -13,6 +13,7 @@ import pytest
 from keys import console
 from keys.credentials import Credential, Secret
 from mirror.cli import sigmirror
+from mirror.publish import Label
 from tests.keys.signing_site import PASSPHRASE
 from tests.mirror.site import BY, Client, Mirror, candidate
 from tests.mirror.vendor import Vendor, root_of, serving
@@ -238,7 +239,7 @@ async def test_a_vendor_is_probed_and_pulled_over_http(operator: Operator, tmp_p
     vendor = Vendor(Mirror.found(tmp_path / "vendor", now=now()), credential.basic())
     await vendor.mirror.publishing().release(
         candidate(tmp_path / "in", {"a.yar": b"rule a"}),
-        channel="engine", track="stable", engine="yara", by=BY, now=now(),
+        channel="engine", track="stable", label=Label("yara"), by=BY, now=now(),
     )  # fmt: skip
     secret, transcript = tmp_path / "password", tmp_path / "transcript"
     async with serving(vendor):

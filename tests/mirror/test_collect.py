@@ -19,7 +19,7 @@ async def mirror(tmp_path: Path) -> Mirror:
         contents = {"a": b"release %d" % number, "same": b"same"}
         await mirror.publishing(keep=2).release(
             candidate(tmp_path / f"in{number}", contents),
-            channel="rules", track="stable", engine="", by=BY, now=NOW,
+            channel="rules", track="stable", by=BY, now=NOW,
         )  # fmt: skip
     return mirror
 

@@ -10,7 +10,7 @@ from keys.errors import ExpiredError, MissingError, NameRefusedError, StateError
 from keys.model.release import LICENCE_STATUS_TARGET, Pointer
 from mirror.edition import Editions, Order
 from mirror.journal import Journal
-from mirror.publish import Published, Publishing
+from mirror.publish import Label, Published, Publishing
 from mirror.repository import StoredRepository
 from mirror.storage import MemoryStore
 from tests.mirror import kill_points
@@ -30,7 +30,7 @@ async def publish(
     arguments: dict[str, Any] = {
         "channel": "inhouse",
         "track": "stable",
-        "engine": "yara",
+        "label": Label("yara"),
         "by": BY,
         "now": NOW,
     }
@@ -256,7 +256,7 @@ async def test_a_memory_store_serves_as_well(mirror: Mirror, tmp_path: Path) -> 
     publishing = Publishing(editions, keep_releases=3)
     published = await publishing.release(
         candidate(tmp_path / "in", {"a": b"x"}),
-        channel="inhouse", track="stable", engine="", by=BY, now=NOW,
+        channel="inhouse", track="stable", by=BY, now=NOW,
     )  # fmt: skip
     assert published.changed
 
@@ -266,7 +266,7 @@ from tests.mirror.site import BY, NOW, Mirror, candidate
 mirror, folder = Mirror(Path(sys.argv[1])), Path(sys.argv[2])
 files = {f"rules-{n}.yar": b"new %d" % n for n in range(3)} | {"kept.yar": b"kept"}
 run(mirror.publishing().release(
-    candidate(folder, files), channel="inhouse", track="stable", engine="", by=BY, now=NOW))
+    candidate(folder, files), channel="inhouse", track="stable", by=BY, now=NOW))
 """
 
 

@@ -34,6 +34,7 @@ from keys.signing.state import State
 from keys.trust.tuf_api import JSONSerializer
 from mirror.feeds import UpstreamSettings
 from mirror.ingest import Destination, Ingest
+from mirror.publish import Label
 from mirror.pulls import Pulled, PullState, Result
 from mirror.repository import StoredRepository
 from mirror.upstream.base import Pull
@@ -69,7 +70,7 @@ class Cascade:
     async def release(self, number: int, contents: dict[str, bytes]) -> None:
         await self.vendor.mirror.publishing().release(
             candidate(self.folder / f"release-{number}", contents, f"release {number}"),
-            channel="engine", track="stable", engine="yara", by=BY, now=self.now,
+            channel="engine", track="stable", label=Label("yara"), by=BY, now=self.now,
         )  # fmt: skip
 
     @property

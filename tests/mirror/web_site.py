@@ -110,7 +110,7 @@ class WebSite:
             self.mirror.editions, keep_releases=self.keep, entitlements=self.entitlements
         )
         published = await publishing.release(
-            candidate(folder, contents), channel=channel, track="stable", engine="yara",
+            candidate(folder, contents), channel=channel, track="stable",
             by=BY, now=self.now,
         )  # fmt: skip
         return self.client().offered(published.channel, now=self.now)
