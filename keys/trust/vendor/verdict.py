@@ -13,7 +13,8 @@ class Verdict:
     """Bytes passed one check; what did not pass raises a TrustError instead.
 
     ``signer`` is a key's fingerprint, a certificate's subject or the name of a built-in key.
-    ``version`` and ``signatures`` are the vendor's own, covered by the check, where he states them.
+    ``version`` and ``signatures`` are the vendor's own, covered by the check, where he states them;
+    so is ``comment``, his own words.
     """
 
     scheme: str  # cvd, cld, cdiff, clamsign, openpgp, minisign, sha512, sha256, md5, size
@@ -22,6 +23,7 @@ class Verdict:
     version: str = ""
     signatures: int | None = None
     signed_at: datetime | None = None
+    comment: str = ""
 
 
 def strongest(verdicts: tuple[Verdict, ...]) -> Assurance:
