@@ -29,8 +29,9 @@ from mirror.repository import StoredRepository
 from mirror.rollout import Entitlement
 from mirror.settings import LicenceSettings, Settings
 from mirror.storage import Store, open_store
+from mirror.upstream.access import Access
+from mirror.upstream.auth import ANONYMOUS, basic
 from mirror.upstream.base import Upstream
-from mirror.upstream.client import Access
 from mirror.upstream.drop import DropUpstream
 from mirror.upstream.tuf import TufUpstream
 from mirror.upstream.vendor_copy import VendorCopy
@@ -179,12 +180,8 @@ class MirrorSite:
             return DropUpstream(settings)
         if settings.kind != "tuf":
             raise SettingsError(f"upstream {settings.name}: kind: missing")
-        access = Access(
-            settings.url,
-            _credential(settings, licence),
-            settings.ca_file,
-            settings.min_rate_bytes_per_second,
-        )
+        credential = _credential(settings, licence)
+        access = Access.of(settings, basic(credential) if credential else ANONYMOUS)
         folder = self.folder / "state" / "upstreams" / settings.name
         copy = VendorCopy(settings.name, Path(settings.root), folder)
         return TufUpstream(settings, access, copy, self.repository(settings.name))

@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import ipaddress
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -14,17 +12,12 @@ from typing import BinaryIO, Self
 import aiohttp
 from yarl import URL
 
-from keys.credentials import Credential, redact_url
-from keys.errors import (
-    FetchError,
-    LimitError,
-    SettingsError,
-    StateError,
-    UsageError,
-)
+from keys.errors import FetchError, LimitError, RefusedError, StateError
 from keys.model.release import Pin
 from mirror.upstream import answers
-from mirror.upstream.transcript import Exchange, Transcript, shown
+from mirror.upstream.access import Access, check_address, trust
+from mirror.upstream.auth import Request
+from mirror.upstream.transcript import Exchange, Transcript
 
 CHUNK_BYTES = 1 << 18
 MAX_REDIRECTS = 5
@@ -32,44 +25,18 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # until the headers are there, and between two pieces of a body
 RATE_GRACE_SECONDS = 5.0  # before the minimum rate counts
 
+Judge = Callable[[int, Mapping[str, str], str], None]
+"""Accept status, headers and redacted address of an answer, or raise what it means."""
+
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """Where a vendor is and how to get in."""
+class Answer:
+    """What a vendor answered, whatever the status; ``data`` is empty for HEAD and saved bodies."""
 
-    url: str
-    credential: Credential | None = None
-    ca_file: str = ""
-    min_rate_bytes_per_second: int = 256
-
-
-def check_address(access: Access) -> URL:
-    """Return the vendor's base address if it may be used.
-
-    Raises:
-        UsageError: not http(s), with a password inside, or a credential that would travel in
-            the clear.
-
-    """
-    url, shown_url = URL(access.url), redact_url(access.url)
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise UsageError(f"{shown_url}: not an http or https address")
-    if url.user or url.password:
-        raise UsageError(
-            f"{shown_url}: holds a user name or password",
-            hint="name a licence with username and password_file instead",
-        )
-    if access.credential and url.scheme == "http" and not _is_loopback(url.host):
-        raise UsageError(
-            f"{shown_url}: the password would travel in the clear", hint="use an https address"
-        )
-    return url / "" if not url.path.endswith("/") else url
-
-
-def _is_loopback(host: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
+    status: int
+    headers: Mapping[str, str]
+    address: str  # redacted
+    data: bytes = b""
 
 
 class VendorClient:
@@ -77,6 +44,7 @@ class VendorClient:
 
     def __init__(self, access: Access, transcript: Transcript) -> None:
         self.transcript = transcript
+        self._redactor = transcript.redactor = access.redactor
         self._base = check_address(access)
         self._access = access
         self._session: aiohttp.ClientSession | None = None
@@ -85,11 +53,13 @@ class VendorClient:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS
         )
+        self._anyone = trust(self._access.ca_file)
+        self._vendor = trust(self._access.ca_file, self._access.auth.certificate)
         self._session = aiohttp.ClientSession(
             timeout=timeout,
-            connector=aiohttp.TCPConnector(ssl=_trust(self._access.ca_file), limit_per_host=8),
+            connector=aiohttp.TCPConnector(limit_per_host=8),
             auto_decompress=False,
-            headers={"User-Agent": "sigmirror", "Accept-Encoding": "identity"},
+            headers={"User-Agent": self._access.agent, "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
@@ -103,6 +73,30 @@ class VendorClient:
         if self._session is not None:
             await self._session.close()
 
+    async def ask(
+        self, name: str, *, max_bytes: int, method: str = "GET",
+        headers: Mapping[str, str] | None = None, judge: Judge = answers.accept,
+    ) -> Answer:  # fmt: skip
+        """Return an answer with its whole body; any status, unless ``judge`` minds.
+
+        ``name`` is below the address, percent-encoded, or a whole address; only the address's own
+        origin is shown the credential.
+
+        Raises:
+            FetchError, LimitError: it did not come, or is longer than ``max_bytes``.
+            Error: as ``judge``.
+
+        """
+        gathered = bytearray()
+        async with self._get(name, headers or {}, method) as (response, exchange):
+            judge(response.status, response.headers, exchange.url)
+            answers.check_encoding(response.headers, exchange.url)
+            async for data in self._body(response, exchange):
+                gathered += data
+                if len(gathered) > max_bytes:
+                    raise LimitError(f"{exchange.url}: more than max_bytes={max_bytes}")
+            return Answer(response.status, response.headers, exchange.url, bytes(gathered))
+
     async def read(self, name: str, *, max_bytes: int) -> bytes:
         """Return a whole object.
 
@@ -111,14 +105,29 @@ class VendorClient:
             CredentialError, LicenceEndedError, FetchError, LimitError: it did not come.
 
         """
-        gathered = bytearray()
-        async with self._get(name, {}) as (response, exchange):
-            answers.check(response.status, response.headers, redact_url(str(response.url)))
-            async for data in self._body(response, exchange):
-                gathered += data
-                if len(gathered) > max_bytes:
-                    raise LimitError(f"{name}: more than max_bytes={max_bytes}")
-        return bytes(gathered)
+        return (await self.ask(name, max_bytes=max_bytes, judge=answers.check)).data
+
+    async def save(
+        self, name: str, target: Path, *, max_bytes: int, limit: str = "max_bytes",
+        headers: Mapping[str, str] | None = None, judge: Judge = answers.check,
+        on_bytes: Callable[[int], None],
+    ) -> Answer:  # fmt: skip
+        """Stream a whole object into a file; ``limit`` is the name of the byte limit.
+
+        Raises:
+            LimitError: longer than ``max_bytes``, by its header or by its bytes.
+            FetchError: it did not come.
+            Error: as ``judge``; nothing was written then.
+
+        """
+        async with self._get(name, headers or {}, "GET") as (response, exchange):
+            judge(response.status, response.headers, exchange.url)
+            answers.check_encoding(response.headers, exchange.url)
+            answers.check_length(response.headers, exchange.url, max_bytes, limit)
+            with target.open("wb") as file:
+                promise = f"{limit}={max_bytes}"
+                await self._save(response, exchange, file, max_bytes, promise, on_bytes)
+            return Answer(response.status, response.headers, exchange.url)
 
     async def download(
         self, name: str, target: Path, pin: Pin, *, on_bytes: Callable[[int], None]
@@ -139,21 +148,22 @@ class VendorClient:
             if held == pin.length:
                 return
             headers = {"Range": f"bytes={held}-", "If-Range": f'"{pin.sha256}"'} if held else {}
-            async with self._get(name, headers) as (response, exchange):
-                answers.check(response.status, response.headers, redact_url(str(response.url)))
+            async with self._get(name, headers, "GET") as (response, exchange):
+                answers.check(response.status, response.headers, exchange.url)
                 if not answers.continues(response.status, response.headers, held):
                     file.truncate(0)
-                await self._save(response, exchange, file, pin, on_bytes)
+                promise = f"the {pin.length} bytes promised"
+                await self._save(response, exchange, file, pin.length, promise, on_bytes)
             if file.tell() != pin.length:
                 raise FetchError(f"{name}: ended after {file.tell()} of {pin.length} bytes")
 
     async def _save(
-        self, response: aiohttp.ClientResponse, exchange: Exchange, file: BinaryIO, pin: Pin,
-        on_bytes: Callable[[int], None],
+        self, response: aiohttp.ClientResponse, exchange: Exchange, file: BinaryIO,
+        max_bytes: int, promise: str, on_bytes: Callable[[int], None],
     ) -> None:  # fmt: skip
         async for data in self._body(response, exchange):
-            if file.tell() + len(data) > pin.length:
-                raise LimitError(f"{exchange.url}: more than the {pin.length} bytes promised")
+            if file.tell() + len(data) > max_bytes:
+                raise LimitError(f"{exchange.url}: more than {promise}")
             try:
                 await asyncio.to_thread(file.write, data)
             except OSError as exc:
@@ -162,46 +172,61 @@ class VendorClient:
 
     @contextlib.asynccontextmanager
     async def _get(
-        self, name: str, headers: Mapping[str, str]
+        self, name: str, headers: Mapping[str, str], method: str
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Exchange]]:
         """Ask, following redirects; the credential stays with its own origin."""
-        url = self._base.join(URL(name, encoded=True))
+        request, own = Request(self._base.join(URL(name, encoded=True)), method, headers), True
         async with contextlib.AsyncExitStack() as held:
             for _ in range(MAX_REDIRECTS + 1):
-                exchange = self.transcript.begin(str(url), authorized=self._is_own(url))
-                with _translated(exchange):
+                own = own and request.url.origin() == self._base.origin()
+                sent = self._access.auth.show(request) if own else request
+                exchange = self.transcript.begin(
+                    str(request.url), method=sent.method,
+                    credential=self._access.auth.told if own else (),
+                )  # fmt: skip
+                with self._translated(exchange):
                     async with asyncio.timeout(CONNECT_SECONDS + ANSWER_SECONDS):
-                        response = await held.enter_async_context(self._request(url, headers))
-                    exchange.status = response.status
-                    exchange.headers = shown(dict(response.headers))
+                        response = await held.enter_async_context(self._send(sent, own=own))
+                    self.transcript.answered(exchange, response.status, response.headers)
                     location = answers.redirect(response.status, response.headers)
                     if location is None:
                         yield response, exchange
                         return
-                url = self._next(url, location)
-            raise FetchError(f"{redact_url(str(url))}: more than {MAX_REDIRECTS} redirects")
+                request = replace(request, url=self._next(request.url, location))
+            raise RefusedError(
+                f"{self._redactor.text(str(request.url))}: more than {MAX_REDIRECTS} redirects"
+            )
 
-    def _request(
-        self, url: URL, headers: Mapping[str, str]
+    def _send(
+        self, request: Request, *, own: bool
     ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
         assert self._session is not None, "used outside `async with`"  # noqa: S101
-        sent = dict(headers)
-        if self._access.credential and self._is_own(url):
-            sent["Authorization"] = self._access.credential.basic()
-        return self._session.get(url, headers=sent, allow_redirects=False)
+        return self._session.request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            data=dict(request.form) or None,
+            ssl=self._vendor if own else self._anyone,
+            allow_redirects=False,
+        )
 
-    def _is_own(self, url: URL) -> bool:
-        return self._access.credential is not None and url.origin() == self._base.origin()
-
-    @staticmethod
-    def _next(url: URL, location: str) -> URL:
+    def _next(self, url: URL, location: str) -> URL:
+        """Tell where a redirect leads, if it may be followed."""
+        here = self._redactor.text(str(url))
         try:
             following = url.join(URL(location))
-        except ValueError as exc:
-            raise FetchError(f"{redact_url(str(url))}: redirects to nowhere") from exc
+            origin = following.origin()
+        except ValueError:
+            raise RefusedError(f"{here}: redirects to nowhere") from None
+        there = self._redactor.text(str(following))
         downgrade = url.scheme == "https" and following.scheme != "https"
         if downgrade or following.scheme not in {"http", "https"}:
-            raise FetchError(f"{redact_url(str(url))}: redirects to {redact_url(str(following))}")
+            raise RefusedError(f"{here}: redirects to {there}")
+        if origin != self._base.origin() and self._redactor.holds(str(following)):
+            raise RefusedError(
+                f"{here}: redirects to {there}, another host, with the credential in the address",
+                hint="if the vendor has moved, write his new address into url",
+            )
         return following
 
     async def _body(
@@ -220,21 +245,14 @@ class VendorClient:
                 )
             yield data
 
-
-def _trust(ca_file: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except (OSError, ssl.SSLError) as exc:
-        raise SettingsError(f"ca_file: {ca_file}: {exc}") from exc
-
-
-@contextlib.contextmanager
-def _translated(exchange: Exchange) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as exc:
-        exchange.error = "timed out"
-        raise FetchError(f"{exchange.url}: no answer in time") from exc
-    except (aiohttp.ClientError, OSError) as exc:
-        exchange.error = redact_url(str(exc)) or type(exc).__name__
-        raise FetchError(f"{exchange.url}: {exchange.error}") from exc
+    @contextlib.contextmanager
+    def _translated(self, exchange: Exchange) -> Iterator[None]:
+        """Name what went wrong; the cause is left out, its text may hold the credential."""
+        try:
+            yield
+        except TimeoutError:
+            exchange.error = "timed out"
+            raise FetchError(f"{exchange.url}: no answer in time") from None
+        except (aiohttp.ClientError, OSError) as exc:
+            exchange.error = self._redactor.text(str(exc)) or type(exc).__name__
+            raise FetchError(f"{exchange.url}: {exchange.error}") from None

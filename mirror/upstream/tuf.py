@@ -15,8 +15,9 @@ from keys.trust.channel import Channels
 from keys.trust.source import Once
 from mirror.feeds import UpstreamSettings
 from mirror.rollout import STABLE
+from mirror.upstream.access import Access
 from mirror.upstream.base import Advance, Held, Offer, Pull
-from mirror.upstream.client import Access, VendorClient
+from mirror.upstream.client import VendorClient
 from mirror.upstream.downloads import Catch, Downloads, Offered
 from mirror.upstream.transcript import Transcript
 from mirror.upstream.vendor_copy import VendorCopy, Verified

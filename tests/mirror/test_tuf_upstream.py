@@ -37,8 +37,10 @@ from mirror.ingest import Destination, Ingest
 from mirror.publish import Label
 from mirror.pulls import Pulled, PullState, Result
 from mirror.repository import StoredRepository
+from mirror.upstream.access import Access, check_address
+from mirror.upstream.auth import basic
 from mirror.upstream.base import Pull
-from mirror.upstream.client import Access, VendorClient, check_address
+from mirror.upstream.client import VendorClient
 from mirror.upstream.transcript import Transcript
 from mirror.upstream.tuf import TufUpstream
 from mirror.upstream.vendor_copy import VendorCopy
@@ -90,7 +92,7 @@ class Cascade:
             self.site.folder / "state/upstreams/av",
         )
         rate = settings.min_rate_bytes_per_second
-        access = Access(settings.url, credential, min_rate_bytes_per_second=rate)
+        access = Access(settings.url, basic(credential), min_rate_bytes_per_second=rate)
         return TufUpstream(settings, access, copy, self.repository)
 
     def ingest(self) -> Ingest:
@@ -534,7 +536,7 @@ async def test_two_pulls_at_once_are_one(cascade: Cascade) -> None:
 )
 def test_an_address_that_would_leak_the_password_is_refused(url: str) -> None:
     with pytest.raises(UsageError) as caught:
-        check_address(Access(url, CREDENTIAL))
+        check_address(Access(url, basic(CREDENTIAL)))
     assert ":p@" not in str(caught.value)
 
 
@@ -552,7 +554,7 @@ async def test_a_redirect_to_another_host_loses_the_password(tmp_path: Path) -> 
     vendor.instead = note
     transcript = Transcript()
     async with serving(vendor):
-        access = Access(f"http://127.0.0.1:{vendor.port}/r/from", CREDENTIAL)
+        access = Access(f"http://127.0.0.1:{vendor.port}/r/from", basic(CREDENTIAL))
         async with VendorClient(access, transcript) as client:
             assert await client.read("a", max_bytes=9) == b"there"
     assert seen[0][1].startswith("Basic ")
