@@ -7,13 +7,13 @@ refused by name.
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, Self
 
-from keys.errors import FormatError, NameRefusedError, StateError
+from keys.errors import FetchError, FormatError, NameRefusedError, StateError
 from keys.model.names import check_path, check_unique
 from keys.model.release import File
 from mirror.feeds import UpstreamSettings
@@ -54,7 +54,7 @@ class ArchiveRules:
             max_ratio=settings.max_archive_ratio,
         )
 
-    def path_of(self, member: Member, archive: str) -> str:
+    def path_of(self, member: Member) -> str:
         """Return the path a member is written to; empty when it is passed over.
 
         Raises:
@@ -65,16 +65,13 @@ class ArchiveRules:
         parts = member.name.removesuffix("/").split("/")
         parts = [part for part in parts if part != "."]
         if ".." in parts or member.name.startswith("/"):
-            raise NameRefusedError(f"{archive}: member {member.name!r}: leads out of the archive")
+            raise NameRefusedError(f"member {member.name!r}: leads out of the archive")
         path = "/".join(parts[self.strip :])
         if member.kind == "folder" or not self._wants(path):
             return ""
         if member.kind != "file":
-            raise NameRefusedError(f"{archive}: member {member.name!r}: is {member.kind}")
-        try:
-            return check_path(path)
-        except NameRefusedError as exc:
-            raise NameRefusedError(f"{archive}: {exc}") from exc
+            raise NameRefusedError(f"member {member.name!r}: is {member.kind}")
+        return check_path(path)
 
     def _wants(self, path: str) -> bool:
         hidden = any(part.startswith(".") for part in path.split("/"))
@@ -103,30 +100,40 @@ def unpack(
         FetchError, StateError: the archive cannot be read, or the folder not be written.
 
     """
-    archive = source.name
     try:
         packed = source.stat().st_size
     except OSError as exc:
-        raise StateError(f"{source}: {exc.strerror or exc}") from exc
-    limits = Limits(archive, packed, rules.max_files, rules.max_bytes, rules.max_ratio)
-    with contextlib.closing(_READERS[kind](source, limits)) as members:
-        files = [
-            _write(member, path, folder, archive, on_bytes)
-            for member in members
-            if (path := rules.path_of(member, archive))
-        ]
+        raise FetchError(f"{source}: {exc.strerror or exc}") from exc
+    limits = Limits(source.name, packed, rules.max_files, rules.max_bytes, rules.max_ratio)
+    try:
+        files = _take(_READERS[kind](source, limits), folder, rules, on_bytes)
+    except NameRefusedError as exc:
+        raise NameRefusedError(f"{source.name}: {exc}") from exc
     if not files:
         raise FormatError(
-            f"{archive}: none of its {limits.members} members is wanted",
+            f"{source.name}: none of its {limits.members} members is wanted",
             hint="compare include, exclude and strip with what the archive holds",
         )
-    check_unique(file.path for file in files)
     return tuple(sorted(files, key=lambda file: file.path))
 
 
-def _write(
-    member: Member, path: str, folder: Path, archive: str, on_bytes: Callable[[int], None]
-) -> File:
+def _take(
+    found: Generator[Member, None, None],
+    folder: Path,
+    rules: ArchiveRules,
+    on_bytes: Callable[[int], None],
+) -> list[File]:
+    with contextlib.closing(found):
+        files = [
+            _write(member, path, folder, on_bytes)
+            for member in found
+            if (path := rules.path_of(member))
+        ]
+    check_unique(file.path for file in files)
+    return files
+
+
+def _write(member: Member, path: str, folder: Path, on_bytes: Callable[[int], None]) -> File:
     digest = hashlib.sha256()
     try:
         target = folder / path
@@ -138,7 +145,7 @@ def _write(
                 on_bytes(len(data))
     except _CLASHES as exc:
         reason = "clashes with another member"
-        raise NameRefusedError(f"{archive}: member {member.name!r}: {reason}") from exc
+        raise NameRefusedError(f"member {member.name!r}: {reason}") from exc
     except OSError as exc:
         raise StateError(f"{exc.filename or folder}: {exc.strerror or exc}") from exc
     return File(path, digest.hexdigest(), member.length)

@@ -31,7 +31,7 @@ class Member:
     chunks: Iterator[bytes]
 
 
-def decode_name(raw: bytes, *, archive: str, utf8: bool = False) -> str:
+def decode_name(raw: bytes, *, utf8: bool = False) -> str:
     """Return a member's name; ``utf8`` when the archive says that it is UTF-8.
 
     Raises:
@@ -43,9 +43,7 @@ def decode_name(raw: bytes, *, archive: str, utf8: bool = False) -> str:
             name = unicodedata.normalize("NFC", raw.decode(encoding))
             if not any("\ue000" <= letter <= "\uf8ff" for letter in name):
                 return name
-    raise NameRefusedError(
-        f"{archive}: member {raw[:200]!r}: a name that is neither UTF-8 nor Shift_JIS"
-    )
+    raise NameRefusedError(f"member {raw[:200]!r}: a name that is neither UTF-8 nor Shift_JIS")
 
 
 @dataclass(slots=True)

@@ -183,7 +183,7 @@ def _records(data: bytes, archive: str) -> dict[bytes, bytes]:
 
 def _header(block: tarfile.TarInfo, extension: _Extension, archive: str) -> _Header:
     raw = block.name.encode("iso-8859-1") if extension.path is None else extension.path
-    name = decode_name(raw, archive=archive)
+    name = decode_name(raw)
     length = block.size if extension.size is None else extension.size
     kind = _KINDS.get(block.type)
     if kind is None or extension.sparse:

@@ -113,7 +113,7 @@ def _read_entry(file: BinaryIO, limits: Limits) -> _Entry:
         raise LimitError(f"{limits.archive}: a name of more than MAX_NAME_BYTES={MAX_NAME_BYTES}")
     raw = _exactly(file, name_length)
     file.seek(extra_length + comment_length, os.SEEK_CUR)
-    name = decode_name(raw, archive=limits.archive, utf8=bool(flags & _UTF8))
+    name = decode_name(raw, utf8=bool(flags & _UTF8))
     mode = attributes >> 16 if made_by >> 8 in {3, 19} else 0  # Unix, macOS
     entry = _Entry(raw, name, flags, method, checksum, packed, length, mode, offset)
     if reason := _refusal(entry):
@@ -167,7 +167,7 @@ def _data_start(file: BinaryIO, entry: _Entry, archive: str) -> int:
     sizes = said[3:] if later else (checksum, packed, length)
     if signature != _LOCAL_SIGNATURE or (raw, flags, method, *sizes) != said:
         raise FormatError(f"{archive}: member {entry.name!r}: its two headers disagree")
-    return entry.offset + _LOCAL.size + name_length + extra_length
+    return entry.offset + _LOCAL.size + int(name_length) + int(extra_length)
 
 
 def _unpacked(file: BinaryIO, entry: _Entry, start: int, limits: Limits) -> Iterator[bytes]:
