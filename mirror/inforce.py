@@ -20,6 +20,7 @@ from keys.trust.tuf_api import Signer
 from mirror import check
 from mirror import settings as loader
 from mirror.fleet.ledger import customers_file, entitlements, hosts_file, open_door
+from mirror.fleet.sharing import Sharing
 from mirror.fleet.throttle import Throttle
 from mirror.licences import Licences
 from mirror.pulls import Failure, Pulled
@@ -283,9 +284,7 @@ async def _open_repositories(settings: Settings) -> Repositories:
     serve = settings.serve
     door = open_door(serve.access, settings.folder)
     site = MirrorSite(settings, Licences.of(settings).standing)
-    by_name = {
-        name: HotRepository(site.store, name, indexed=door.gated) for name in site.repositories
-    }
+    by_name = {name: HotRepository(site.store, name) for name in site.repositories}
     for repository in by_name.values():
         await repository.refresh()
     proxies = Proxies(serve.trusted_proxies, required=serve.tls_terminated_by_proxy)
@@ -294,4 +293,5 @@ async def _open_repositories(settings: Settings) -> Repositories:
         by_name=by_name,
         gate=Gate(door, Throttle(), proxies),
         public=serve.access == "open",
+        sharing=Sharing.of(settings.upstream),
     )

@@ -1,38 +1,55 @@
-"""Which blobs a licence covers: those of releases published up to its last day (pure).
+"""What is known of blobs by the releases that name them: published when, for whom (pure).
 
 A licence gates blobs, never metadata: manifests, pointers, policies and file lists are the same
-bytes for everybody.
+bytes for everybody. It covers the blobs of releases published up to its last day.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from keys.model.release import Redistribution
 from keys.model.standing import LicenceState
+from mirror.fleet.sharing import strictest
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseBlobs:
-    """One release: when it was published and the names of the blobs it needs."""
+    """One release: when it was published, for whom, and the names of the blobs it needs."""
 
     published: datetime
     blobs: tuple[str, ...]
+    channel: str = ""
+    sequence: int = 0
+    redistribution: Redistribution = "public"
 
 
 @dataclass(frozen=True, slots=True)
 class BlobIndex:
-    """When each blob was first named by a release."""
+    """When each blob was first named by a release, and what the newest one says of it.
+
+    ``restricted`` holds what is said of blobs that are not public; ``channels`` the strictest
+    word of any release of a channel.
+    """
 
     earliest: Mapping[str, datetime] = field(default_factory=dict)
+    restricted: Mapping[str, Redistribution] = field(default_factory=dict)
+    channels: Mapping[str, Redistribution] = field(default_factory=dict)
 
     @classmethod
     def of(cls, releases: Iterable[ReleaseBlobs]) -> "BlobIndex":
         """Index these releases."""
         earliest: dict[str, datetime] = {}
-        for release in sorted(releases, key=lambda release: release.published):
+        newest: dict[str, Redistribution] = {}
+        channels: dict[str, Redistribution] = {}
+        for release in sorted(releases, key=lambda one: (one.published, one.sequence)):
+            word = release.redistribution
+            channels[release.channel] = strictest((word, channels.get(release.channel, word)))
             for blob in release.blobs:
                 earliest.setdefault(blob, release.published)
-        return cls(earliest)
+                newest[blob] = word
+        restricted = {blob: word for blob, word in newest.items() if word != "public"}
+        return cls(earliest, restricted, channels)
 
     def __contains__(self, blob: str) -> bool:
         return blob in self.earliest
@@ -41,3 +58,9 @@ class BlobIndex:
         """Tell whether a licence that stands so covers a blob; without a licence none is."""
         published = self.earliest.get(blob)
         return published is not None and standing is not None and standing.covers(published)
+
+    def redistribution(self, blob: str, channel: str) -> Redistribution:
+        """Tell who may be served a blob; one that no release names is as strict as its channel."""
+        if blob in self.earliest:
+            return self.restricted.get(blob, "public")
+        return self.channels.get(channel, "public")

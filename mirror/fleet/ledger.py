@@ -32,7 +32,7 @@ def open_door(access: str, folder: Path) -> Door:
         return HostsDoor(hosts_file(folder).read())
     if access == "licences":
         return CustomersDoor(customers_file(folder).read())
-    return OpenDoor()
+    return OpenDoor(hosts_file(folder).read())
 
 
 def entitlements(folder: Path, now: datetime) -> Iterable[Entitlement]:

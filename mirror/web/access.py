@@ -5,14 +5,17 @@ import base64
 import binascii
 import ipaddress
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from aiohttp import web
 
 from keys.credentials import Credential, Secret
 from keys.errors import CredentialError, LimitError
+from keys.model.release import Redistribution
 from mirror.fleet.doors import Door, Visitor
+from mirror.fleet.sharing import admits
 from mirror.fleet.throttle import Throttle
 from mirror.web.errors import RETRY_SECONDS, Refusal
 
@@ -22,6 +25,8 @@ MAX_FORWARDED_HOPS = 20
 
 VISITOR = web.RequestKey("visitor", str)
 ADDRESS = web.RequestKey("address", str)
+
+_FORWARDING = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -50,16 +55,29 @@ class Proxies:
                 return address
         return peer
 
+    def is_here(self, peer: str, headers: Mapping[str, str]) -> bool:
+        """Tell whether a request comes straight from this machine, through no proxy.
+
+        A proxy may stand on this machine, too: what it passes on is never this machine's own.
+        """
+        if any(name in headers for name in _FORWARDING) or self._trusts(peer):
+            return False
+        address = _address(peer)
+        return address is not None and address.is_loopback
+
     def _trusts(self, address: str) -> bool:
         if not self._networks:
             return False
-        try:
-            found = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
-            found = found.ipv4_mapped
-        return any(found in network for network in self._networks)
+        found = _address(address)
+        return found is not None and any(found in network for network in self._networks)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 class Gate:
@@ -91,13 +109,35 @@ class Gate:
         if seconds := self._throttle.wait(client, now=moment):
             raise _busy("too many failed logins", seconds)
         try:
-            return await self.door.admit(credential, now=now)
+            visitor = await self.door.admit(credential, now=now)
         except CredentialError as exc:
             if credential is not None:
                 self._throttle.failed(client, now=moment)
             raise Refusal(401, str(exc), {"WWW-Authenticate": CHALLENGE}) from exc
         except LimitError as exc:
             raise _busy("too many logins at once", RETRY_SECONDS) from exc
+        is_here = self._proxies.is_here(request.remote or "", request.headers)
+        return replace(visitor, is_here=True) if is_here else visitor
+
+
+def check_shared(visitor: Visitor, word: Redistribution, channel: str) -> None:
+    """Let a visitor have what a channel's release, or the settings, say this word of.
+
+    Raises:
+        Refusal: 401 where a credential would help; 402 where nothing does: clients neither ask
+            for another password nor stay away, and a cascading mirror goes on without it.
+
+    """
+    if admits(word, visitor):
+        return
+    if word == "none":
+        raise Refusal(402, f"channel {channel} may not be passed on (redistribution = none)")
+    raise Refusal(
+        401,
+        f"channel {channel} is for this mirror's own hosts (redistribution = {word}): "
+        "a credential is needed",
+        {"WWW-Authenticate": CHALLENGE},
+    )
 
 
 def _busy(message: str, seconds: float) -> Refusal:

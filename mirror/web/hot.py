@@ -7,7 +7,9 @@ from datetime import datetime
 import structlog
 
 from keys.errors import Error, LimitError, MissingError
+from keys.model.release import Redistribution
 from keys.model.standing import LicenceState
+from mirror.fleet.entitlement import BlobIndex
 from mirror.storage.base import Store
 from mirror.web.layout import Kind, Place
 from mirror.web.snapshot import MAX_ROLE_BYTES, Document, Snapshot, SnapshotReader
@@ -21,12 +23,12 @@ MIN_REFRESH_SECONDS = 0.25  # between two looks at the store that requests cause
 class HotRepository:
     """One repository of a store, as requests see it."""
 
-    def __init__(self, store: Store, name: str, *, indexed: bool) -> None:
+    def __init__(self, store: Store, name: str) -> None:
         self.name = name
         self.snapshot: Snapshot | None = None
         self.problem = ""
         self._store = store
-        self._reader = SnapshotReader(store, name, indexed=indexed)
+        self._reader = SnapshotReader(store, name)
         self._objects: OrderedDict[str, Document] = OrderedDict()
         self._size = 0
         self._absent: set[str] = set()
@@ -71,6 +73,19 @@ class HotRepository:
             return found
         return await self._load(place)
 
+    async def read(self, place: Place, *, max_bytes: int) -> bytes:
+        """Return an object's bytes, small or not.
+
+        Raises:
+            MissingError: there is no such object.
+            LimitError: it is larger than ``max_bytes``.
+
+        """
+        document = await self.document(place)
+        if document is not None:
+            return document.data
+        return await self._store.read(self.path(place), max_bytes=max_bytes)
+
     async def _load(self, place: Place) -> Document | None:
         if place.name in self._absent:
             raise MissingError(place.name)
@@ -105,9 +120,18 @@ class HotRepository:
 
         Another process may have published it a moment ago.
         """
+        index = await self._index(place)
+        return index is not None and index.allows(place.name, standing)
+
+    async def redistribution(self, place: Place) -> Redistribution:
+        """Tell who may be served a blob, as the releases that name it say."""
+        index = await self._index(place)
+        return index.redistribution(place.name, place.channel) if index else "none"
+
+    async def _index(self, place: Place) -> BlobIndex | None:
         if not self._names(place.name):
             await self._look_again()
-        return self.snapshot is not None and self.snapshot.index.allows(place.name, standing)
+        return self.snapshot.index if self.snapshot else None
 
     def _names(self, name: str) -> bool:
         return self.snapshot is not None and name in self.snapshot.index

@@ -7,12 +7,13 @@ from datetime import datetime
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from keys.model.standing import LicenceState
+from keys.model.release import Redistribution
 from mirror.fleet.doors import Visitor
+from mirror.fleet.sharing import Sharing, strictest
 from mirror.storage.base import Store
 from mirror.web import layout, sending
-from mirror.web.access import Gate
-from mirror.web.errors import Refusal, not_found
+from mirror.web.access import Gate, check_shared
+from mirror.web.errors import not_found, uncovered
 from mirror.web.hot import HotRepository
 from mirror.web.layout import Kind, Place
 
@@ -28,7 +29,8 @@ class Repositories:
     store: Store
     by_name: Mapping[str, HotRepository]
     gate: Gate
-    public: bool  # everybody may keep copies
+    public: bool  # everybody is let in
+    sharing: Sharing
 
     async def answer(self, request: web.Request, *, now: datetime) -> web.StreamResponse:
         """Answer a GET or HEAD below ``/r/``.
@@ -42,43 +44,60 @@ class Repositories:
         repository = self.by_name.get(place.repository) if place else None
         if place is None or repository is None:
             raise not_found()
-        if self.gate.door.gated and place.kind is Kind.blob:
-            await _check_covered(visitor, repository, place, now)
+        word: Redistribution = "public"
+        if place.kind is Kind.blob:
+            word = await self._check_blob(visitor, repository, place, now)
+        caching = self._caching(place, word)
         if place.sha256 and sending.unchanged(request, f'"{place.sha256}"'):
-            return self._unchanged(place, f'"{place.sha256}"')
-        return await self._send(request, repository, place)
+            return _unchanged(caching, f'"{place.sha256}"')
+        return await self._send(request, repository, place, caching)
+
+    async def _check_blob(
+        self, visitor: Visitor, repository: HotRepository, place: Place, now: datetime
+    ) -> Redistribution:
+        """Tell who may be served a blob, if the visitor is one of those."""
+        said = self.sharing.word(repository.name, place.channel)
+        word = strictest((said, await repository.redistribution(place)))
+        check_shared(visitor, word, place.channel)
+        if self.gate.door.gated:
+            await _check_covered(visitor, repository, place, now)
+        return word
 
     async def _send(
-        self, request: web.Request, repository: HotRepository, place: Place
+        self, request: web.Request, repository: HotRepository, place: Place, caching: str
     ) -> web.StreamResponse:
         document = await repository.document(place)
         etag = document.etag if document else f'"{place.sha256}"'
         if sending.unchanged(request, etag):
-            return self._unchanged(place, etag)
-        headers = self._headers(place, etag)
+            return _unchanged(caching, etag)
+        headers = _headers(place, etag, caching)
         if document is not None:
             return sending.from_memory(request, document, headers)
         return await sending.from_store(request, self.store, repository.path(place), etag, headers)
 
-    def _unchanged(self, place: Place, etag: str) -> web.Response:
-        return web.Response(status=304, headers=self._caching(place, etag))
+    def _caching(self, place: Place, word: Redistribution) -> str:
+        if place.kind is Kind.timestamp:
+            return ASK
+        return PUBLIC if self.public and word == "public" else PRIVATE
 
-    def _caching(self, place: Place, etag: str) -> dict[str, str]:
-        keep = PUBLIC if self.public else PRIVATE
-        return {"ETag": etag, "Cache-Control": ASK if place.kind is Kind.timestamp else keep}
 
-    def _headers(self, place: Place, etag: str) -> CIMultiDictProxy[str]:
-        is_json = place.name.endswith(".json")
-        return CIMultiDictProxy(
-            CIMultiDict(
-                {
-                    "Content-Type": "application/json" if is_json else "application/octet-stream",
-                    **self._caching(place, etag),
-                    "Accept-Ranges": "bytes",
-                    "X-Content-Type-Options": "nosniff",
-                }
-            )
+def _unchanged(caching: str, etag: str) -> web.Response:
+    return web.Response(status=304, headers={"ETag": etag, "Cache-Control": caching})
+
+
+def _headers(place: Place, etag: str, caching: str) -> CIMultiDictProxy[str]:
+    is_json = place.name.endswith(".json")
+    return CIMultiDictProxy(
+        CIMultiDict(
+            {
+                "Content-Type": "application/json" if is_json else "application/octet-stream",
+                "ETag": etag,
+                "Cache-Control": caching,
+                "Accept-Ranges": "bytes",
+                "X-Content-Type-Options": "nosniff",
+            }
         )
+    )
 
 
 async def _check_covered(
@@ -87,17 +106,4 @@ async def _check_covered(
     standing = visitor.standing(place.channel, now, seen=repository.newest)
     if await repository.allows(place, standing):
         return
-    raise _uncovered(place.channel, standing)
-
-
-def _uncovered(channel: str, standing: LicenceState | None) -> Refusal:
-    """Say up to which day releases are covered, where any is."""
-    if standing is None or standing.covered_until is None:
-        state = standing.state.value if standing else "none"
-        return Refusal(402, f"no licence covers channel {channel} today ({state})")
-    until, tz = standing.covered_until.isoformat(), standing.licence.tz
-    return Refusal(
-        402,
-        f"the licence covers releases of channel {channel} up to {until} ({tz})",
-        {"Licence-Ends-On": until, "Licence-Tz": tz},
-    )
+    raise uncovered(place.channel, standing)

@@ -45,6 +45,8 @@ class Snapshot:
     expires: Mapping[str, datetime]
     index: BlobIndex = field(default_factory=BlobIndex)
     releases: Mapping[str, ReleaseBlobs] = field(default_factory=dict)
+    listed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Targets and their sha256, by role; not those of roles that list files."""
 
 
 class _Version(msgspec.Struct):
@@ -69,10 +71,9 @@ class _Role(msgspec.Struct):
 class SnapshotReader:
     """Reads one repository's snapshots; what the last one knew is not read again."""
 
-    def __init__(self, store: Store, repository: str, *, indexed: bool) -> None:
+    def __init__(self, store: Store, repository: str) -> None:
         self._store = store
         self._folder = f"r/{repository}"
-        self._indexed = indexed
 
     async def read(self, last: Snapshot | None) -> Snapshot | None:
         """Return the snapshot in force: ``last`` while nothing changed, None while there is none.
@@ -97,6 +98,7 @@ class SnapshotReader:
             expires={name: role.expires for name, role in roles.items()},
             index=index,
             releases=releases,
+            listed={name: _pins(role) for name, role in roles.items() if not is_files_role(name)},
         )
 
     async def _roles(self, timestamp: bytes) -> dict[str, _Signed]:
@@ -127,9 +129,9 @@ class SnapshotReader:
     async def _releases(
         self, roles: Mapping[str, _Signed], known: Mapping[str, ReleaseBlobs]
     ) -> dict[str, ReleaseBlobs]:
-        """Read the manifests and file lists that are new; nothing where no index is needed."""
+        """Read the manifests and file lists that are new."""
         releases: dict[str, ReleaseBlobs] = {}
-        for role in roles.values() if self._indexed else ():
+        for role in roles.values():
             for target, pinned in role.targets.items():
                 if not _MANIFEST.fullmatch(target):
                     continue
@@ -149,13 +151,28 @@ class SnapshotReader:
             "targets/" + wire.blob_name(wire.file_target(manifest.channel, file.path), file.sha256)
             for file in (*files, *manifest.originals)
         )
-        return ReleaseBlobs(manifest.published, blobs)
+        return ReleaseBlobs(
+            manifest.published,
+            blobs,
+            channel=manifest.channel,
+            sequence=manifest.sequence,
+            redistribution=manifest.redistribution,
+        )
 
     async def _bytes(self, name: str, max_bytes: int = MAX_ROLE_BYTES) -> bytes:
         try:
             return await self._store.read(f"{self._folder}/{name}", max_bytes=max_bytes)
         except MissingError as exc:
             raise StoreError(f"{self._folder}/{name}: named by signed metadata, missing") from exc
+
+
+def is_files_role(name: str) -> bool:
+    """Tell whether a role lists a release's files, for other TUF clients."""
+    return name.endswith("-files")
+
+
+def _pins(role: _Signed) -> dict[str, str]:
+    return {target: pinned.hashes.get("sha256", "") for target, pinned in role.targets.items()}
 
 
 def _decode(data: bytes, what: str) -> _Signed:

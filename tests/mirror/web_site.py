@@ -14,8 +14,9 @@ from keys.model.licence import Kind, Licence
 from keys.model.release import Manifest, Pin, blob_name, file_target
 from mirror.fleet.customers import Customers
 from mirror.fleet.doors import Door, OpenDoor
+from mirror.fleet.sharing import Sharing
 from mirror.fleet.throttle import Throttle
-from mirror.publish import Publishing
+from mirror.publish import NO_LABEL, Label, Publishing
 from mirror.rollout import Entitlement
 from mirror.settings import ServeSettings
 from mirror.storage.base import Store
@@ -71,6 +72,7 @@ class WebSite:
     now: datetime = NOW
     serve: ServeSettings = field(default_factory=ServeSettings)
     keep: int = 10
+    sharing: Sharing = field(default_factory=Sharing)
     entitlements: Callable[[], Iterable[Entitlement]] = tuple
     mirror: Mirror = field(init=False)
     repositories: Repositories = field(init=False)
@@ -91,9 +93,10 @@ class WebSite:
         assert self.store is not None
         return Repositories(
             store=self.store,
-            by_name={"site": HotRepository(self.store, "site", indexed=door.gated)},
+            by_name={"site": HotRepository(self.store, "site")},
             gate=Gate(door, Throttle(), proxies or Proxies((), required=False)),
             public=isinstance(door, OpenDoor),
+            sharing=self.sharing,
         )
 
     async def application(self, door: Door | None = None) -> web.Application:
@@ -103,7 +106,9 @@ class WebSite:
         await self.site.refresh()
         return service.application()
 
-    async def publish(self, contents: Mapping[str, bytes], *, channel: str = "inhouse") -> Manifest:
+    async def publish(
+        self, contents: Mapping[str, bytes], *, channel: str = "inhouse", label: Label = NO_LABEL
+    ) -> Manifest:
         """Publish a release to stable as another process would, and return its manifest."""
         folder = self.folder / f"release-{len(list(self.folder.iterdir()))}"
         publishing = Publishing(
@@ -111,7 +116,7 @@ class WebSite:
         )
         published = await publishing.release(
             candidate(folder, contents), channel=channel, track="stable",
-            by=BY, now=self.now,
+            label=label, by=BY, now=self.now,
         )  # fmt: skip
         return self.client().offered(published.channel, now=self.now)
 
