@@ -72,7 +72,7 @@ class Editions:
     """Opens editions of one repository."""
 
     def __init__(self, repository: StoredRepository, sign: Sign, journal: Journal) -> None:
-        self._repository = repository
+        self.repository = repository
         self._sign = sign
         self._journal = journal
 
@@ -87,12 +87,16 @@ class Editions:
             UsageError: the signing keys cannot be opened.
 
         """
-        async with self._repository.writing():
-            in_force = await self._repository.in_force()
+        async with self.repository.writing():
+            in_force = await self.repository.in_force()
             publisher = await asyncio.to_thread(self._sign, in_force.metadata)
             _check_clock(now, publisher.state.expires(ROOT))
-            await self._repository.repair(in_force)
-            yield Edition(self._repository, in_force, publisher, self._journal, by, now)
+            await self.repository.repair(in_force)
+            yield Edition(self.repository, in_force, publisher, self._journal, by, now)
+
+    async def pins(self, role: str) -> Mapping[str, Pin]:
+        """Return what a role lists now, without being a writer."""
+        return Publisher((await self.repository.in_force()).metadata, {}).pins(role)
 
     async def renew(self, by: Order, *, now: datetime) -> tuple[str, ...]:
         """Sign anew what is due, repairing an expired repository; return the roles' names."""

@@ -6,7 +6,7 @@ last good release goes on being served.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,25 +16,12 @@ import msgspec
 from keys import files
 from keys.errors import CredentialError, Error, FetchError, LicenceError, LimitError, StateError
 from keys.model.standing import LicenceState
-from mirror.cascade import pass_through
+from mirror.destination import Destination
 from mirror.edition import Order
 from mirror.feeds import UpstreamSettings
-from mirror.policy import Policies
-from mirror.publish import Label, Publishing
 from mirror.pulls import Failure, Pulled, PullState, Result, look
-from mirror.repository import StoredRepository
-from mirror.rollout import first_track
 from mirror.upstream.answers import BusyError
 from mirror.upstream.base import Advance, Candidate, Offer, Pull, Upstream, ignore_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where the releases of every upstream go."""
-
-    publishing: Publishing
-    policies: Policies
-    canary: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +44,6 @@ class Ingest:
     settings: UpstreamSettings
     upstream: Upstream
     to: Destination
-    cascaded: StoredRepository
     state: PullState
     quarantine: Path
     licence: Callable[[datetime], LicenceState | None]
@@ -73,10 +59,10 @@ class Ingest:
             Error: as it is remembered; what was published before is untouched.
 
         """
-        with self._alone():
+        with self.state.alone():
             before, looks = self.state.read(), self._looks()
-            if held_back := self._held_back(before, looks, now, by_hand=by_hand):
-                return held_back
+            if early := self._not_now(before, looks, now, by_hand=by_hand):
+                return early
             try:
                 visit = await self._visit(before, now, by, on_bytes)
                 if visit.ended:
@@ -86,19 +72,7 @@ class Ingest:
                 raise
             return self._remember(before, visit, looks, now)
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Be the only pull of this upstream on this machine."""
-        path = self.state.lock_path
-        with contextlib.ExitStack() as held:
-            try:
-                files.make_folder(path.parent)
-                held.enter_context(files.lock(path, what=f"upstream {self.settings.name}"))
-            except OSError as exc:
-                raise StateError(f"{path}: {exc.strerror or exc}") from exc
-            yield
-
-    def _held_back(
+    def _not_now(
         self, before: Pulled, looks: str, now: datetime, *, by_hand: bool
     ) -> Result | None:
         """Say why there is no pull now, if there is none."""
@@ -124,12 +98,13 @@ class Ingest:
         with self._quarantined():
             offer, brought = await self._bring(before, pull)
             if brought is None:
-                return _Visit(offer, self._nothing_new(offer, before), ended)
+                return _Visit(offer, await self._nothing_new(offer, before), ended)
             if isinstance(brought, Candidate):
-                return _Visit(offer, await self._publish(brought, pull, by))
-            ended = ended or _covered_only(self.settings, brought)
-            result = await self._pass_through(brought, pull, by)
-        if not ended:
+                result = await self.to.publish(brought, version=offer.version, by=by, now=now)
+            else:
+                ended = ended or _covered_only(self.settings, brought)
+                result = await self.to.pass_through(brought, by=by, now=now)
+        if not ended and (self.upstream.passes_through or result.outcome != "held"):
             await self.upstream.settle()
         return _Visit(offer, result, ended)
 
@@ -156,7 +131,7 @@ class Ingest:
         try:
             async with asyncio.timeout(seconds):
                 offer = await self.upstream.check(now=pull.now)
-                if not offer.version or _is_unchanged(offer, before):
+                if not offer.version or _is_unchanged(offer, before) or self._is_decided(offer):
                     return offer, None
                 return offer, await self.upstream.fetch(self.quarantine, pull)
         except TimeoutError as exc:
@@ -164,49 +139,24 @@ class Ingest:
                 f"upstream {self.settings.name}: not done after max_pull_seconds={seconds}"
             ) from exc
 
-    def _nothing_new(self, offer: Offer, before: Pulled) -> Result:
+    def _is_decided(self, offer: Offer) -> bool:
+        """Tell whether this version is held, or was dropped by an operator."""
+        if self.upstream.passes_through:
+            return False
+        hold = self.to.holds.find(self.settings.name, self.settings.channel)
+        below = self.settings.hold_below_percent
+        return hold is not None and hold.settles(offer.version, below_percent=below)
+
+    async def _nothing_new(self, offer: Offer, before: Pulled) -> Result:
+        name = self.settings.name
         if not offer.version:
-            return Result(self.settings.name, "waiting", detail=offer.status)
-        return Result(self.settings.name, "unchanged", release=before.release)
-
-    async def _publish(self, candidate: Candidate, pull: Pull, by: Order) -> Result:
-        settings, channel = self.settings, self.settings.channel
-        published = await self.to.publishing.release(
-            candidate,
-            channel=channel,
-            track=first_track(channel, self.to.canary),
-            label=Label(settings.engine, settings.content, settings.shared_with),
-            by=by,
-            now=pull.now,
-        )
-        return Result(
-            self.settings.name,
-            "published" if published.changed else "unchanged",
-            release=published.release,
-            track=published.track,
-            sequence=published.sequence,
-            new_bytes=published.new_bytes,
-        )
-
-    async def _pass_through(self, advance: Advance, pull: Pull, by: Order) -> Result:
-        new_bytes = await pass_through(self.cascaded, advance)
-        changed = bool(advance.chosen) and await self.to.policies.choose(
-            self.cascaded.name, advance.chosen, track=self._track, by=by, now=pull.now
-        )
-        chosen = sorted(advance.chosen.items())
-        return Result(
-            self.settings.name,
-            "published" if changed else "unchanged",
-            release=", ".join(f"{channel} {pointer.sequence}" for channel, pointer in chosen),
-            track=self._track(chosen[0][0]) if chosen else "",
-            sequence=chosen[0][1].sequence if len(chosen) == 1 else 0,
-            new_bytes=new_bytes,
-        )
-
-    def _track(self, channel: str) -> str:
-        """Name the track of a cascaded channel, written ``NAME`` or ``REPOSITORY/NAME``."""
-        written = {channel, f"{self.cascaded.name}/{channel}"} & set(self.to.canary)
-        return first_track(channel, {channel} if written else ())
+            return Result(name, "waiting", detail=offer.status)
+        if not (self.upstream.passes_through or self._is_decided(offer)):
+            # the vendor offers again what is published: what was held is withdrawn
+            await asyncio.to_thread(self.to.holds.forget, name, self.settings.channel)
+        if held := self.to.holds.of(name):
+            return Result(name, "held", detail="; ".join(str(hold) for hold in held))
+        return Result(name, "unchanged", release=before.release)
 
     def _remember(self, before: Pulled, visit: _Visit, looks: str, now: datetime) -> Result:
         result = self._counted(visit.result)
@@ -214,9 +164,9 @@ class Ingest:
         after = msgspec.structs.replace(
             before,
             version=visit.offer.version if settled else before.version,
-            release=result.release,
+            release=result.release if settled else before.release,
             last_attempt=now,
-            last_success=now if settled else before.last_success,
+            last_success=now if settled or result.outcome == "held" else before.last_success,
             last_change=now if result.outcome == "published" else before.last_change,
             not_before=None,
             next_pull=self._next_pull(now),

@@ -1,7 +1,8 @@
 """The publish log: who published what, when and why; one JSON line each, only ever appended.
 
 A line is written before its timestamp is committed, so nothing is published without one. A line
-whose ``timestamp`` never came to the store was never published.
+whose ``timestamp`` never came to the store was never published; ``hold`` and ``drop`` publish
+nothing, their timestamp is 0.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ class Entry(Wire, frozen=True):
 
     at: datetime
     who: str
-    what: str  # release, point, policy, renew
+    what: str  # release, point, policy, renew, hold, drop
     timestamp: int
     channel: str = ""
     track: str = ""
@@ -41,9 +42,10 @@ class Journal:
             StateError: the disk refuses.
 
         """
-        await asyncio.to_thread(self._append, entry)
+        await asyncio.to_thread(self.write, entry)
 
-    def _append(self, entry: Entry) -> None:
+    def write(self, entry: Entry) -> None:
+        """Add a line, as ``append`` does; blocks."""
         try:
             files.make_folder(self._path.parent)
             files.append(self._path, encode(entry))

@@ -43,6 +43,11 @@ class Policies:
                 documents[target] = encode(Policy({**tracks, track(channel): pointer}))
             return await _set(edition, documents)
 
+    async def chosen(self, repository: str, channel: str) -> Mapping[str, Pointer]:
+        """Tell where the site points a cascaded channel's tracks now."""
+        pins = await self._editions.pins(POLICY)
+        return await read_choice(self._editions.repository, pins, repository, channel)
+
     async def put(self, documents: Mapping[str, bytes], *, by: Order, now: datetime) -> bool:
         """Set targets, the others stay; tell whether any of them changed."""
         async with self._editions.editing(by, now=now) as edition:

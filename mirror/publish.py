@@ -23,6 +23,7 @@ from keys.signing.delegations import files_role
 from mirror.catalogue import Catalogue, read_catalogue
 from mirror.edition import Edition, Editions, Order
 from mirror.rollout import STABLE, Entitlement, kept, next_sequence
+from mirror.shrink import ShrunkError, Size, shrink_of
 from mirror.upstream.base import Candidate
 
 
@@ -60,10 +61,21 @@ class Publishing:
         *,
         keep_releases: int,
         entitlements: Callable[[], Iterable[Entitlement]] = tuple,
+        hold_below_percent: int = 0,
     ) -> None:
         self._editions = editions
         self._keep = keep_releases
         self._entitlements = entitlements
+        self._hold_below_percent = hold_below_percent
+
+    def holding(self, below_percent: int) -> "Publishing":
+        """Return one that publishes no release that shrinks below this share of the last one."""
+        return Publishing(
+            self._editions,
+            keep_releases=self._keep,
+            entitlements=self._entitlements,
+            hold_below_percent=below_percent,
+        )
 
     async def release(
         self, candidate: Candidate, *, channel: str, track: str, by: Order, now: datetime,
@@ -75,6 +87,7 @@ class Publishing:
 
         Raises:
             NameRefusedError: the channel or a file has a name that must not be published.
+            ShrunkError: it shrinks below ``hold_below_percent`` of what the track offers.
             StoreError, StateError, LockedError: nothing was published.
 
         """
@@ -86,6 +99,7 @@ class Publishing:
                 if move_track and catalogue.pointed(track) != latest.sequence:
                     return await self._point(edition, catalogue, track, latest.sequence)
                 return _published(latest, track, changed=False)
+            await self._check_size(edition, catalogue, track, candidate)
             new_bytes = await _add_files(edition, channel, candidate)
             manifest = await _add_list(edition, catalogue, candidate, label)
             grown = catalogue.with_release(manifest).with_track(track, manifest.sequence)
@@ -94,6 +108,19 @@ class Publishing:
         return _published(
             manifest, track, changed=True, new_bytes=new_bytes, files=len(candidate.files)
         )
+
+    async def _check_size(
+        self, edition: Edition, catalogue: Catalogue, track: str, candidate: Candidate
+    ) -> None:
+        """Compare with what the track offers, or with the latest release."""
+        last = catalogue.releases.get(catalogue.pointed(track) or 0) or catalogue.latest
+        if last is None:
+            return
+        before = Size.of(await edition.repository.files(last), last.signatures)
+        after = Size.of(candidate.files, candidate.signatures)
+        if shrink := shrink_of(before, after, below_percent=self._hold_below_percent):
+            what = f"release {candidate.release} of channel {catalogue.channel}"
+            raise ShrunkError(shrink, what)
 
     async def point(
         self, channel: str, track: str, sequence: int, *, by: Order, now: datetime
@@ -147,6 +174,8 @@ async def _read(edition: Edition, channel: str) -> Catalogue:
 async def _is_same(edition: Edition, latest: Manifest, candidate: Candidate, label: Label) -> bool:
     if (latest.content, latest.redistribution) != (label.content, label.redistribution):
         return False
+    if _content(latest.originals) != _content(candidate.originals):
+        return False
     listed = await edition.repository.files(latest)
     return _content(listed) == _content(candidate.files)
 
@@ -185,6 +214,7 @@ async def _add_list(
         provenance=candidate.provenance,
         file_list=pin,
         originals=candidate.originals,
+        signatures=candidate.signatures,
         redistribution=label.redistribution,
         content=label.content,
     )

@@ -1,6 +1,7 @@
 """What is remembered of each upstream between pulls, in ``state/upstreams/<name>.json``."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,7 +69,10 @@ class Pulled(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What a pull came to: ``published``, ``unchanged``, ``waiting``, ``not due``, ``stopped``."""
+    """What a pull came to.
+
+    ``published``, ``unchanged``, ``held``, ``waiting``, ``not due`` or ``stopped``.
+    """
 
     upstream: str
     outcome: str
@@ -87,6 +91,24 @@ class PullState:
     def __init__(self, folder: Path, name: str) -> None:
         self.path = folder / f"{name}.json"
         self.lock_path = folder / f"{name}.lock"
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only one on this machine who pulls from this upstream or decides what is held.
+
+        Raises:
+            LockedError: another one is at work.
+            StateError: the disk refuses.
+
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                files.make_folder(self.lock_path.parent)
+                what = f"upstream {self.path.stem}"
+                held.enter_context(files.lock(self.lock_path, what=what))
+            except OSError as exc:
+                raise StateError(f"{self.lock_path}: {exc.strerror or exc}") from exc
+            yield
 
     def read(self) -> Pulled:
         """Return what is remembered; a first pull remembers nothing.

@@ -18,6 +18,7 @@ from keys.model.release import (
     File,
     Manifest,
     Pin,
+    Pointer,
     blob_name,
     decode,
     decode_file_list,
@@ -163,6 +164,19 @@ class StoredRepository:
         target = manifest_target(channel, sequence)
         data = await self.read(target, pin, max_bytes=MAX_MANIFEST_BYTES)
         return decode(data, Manifest, target)
+
+    async def pointed(self, channel: str, pointer: Pointer) -> Manifest:
+        """Return the manifest a pointer names, whether a role still lists it or not.
+
+        Raises:
+            MissingError: not in the store.
+            DigestError: damaged in the store.
+
+        """
+        target = manifest_target(channel, pointer.sequence)
+        name = self._place(f"targets/{blob_name(target, pointer.manifest_sha256)}")
+        data = await self._store.read(name, max_bytes=MAX_MANIFEST_BYTES)
+        return decode(Pin(pointer.manifest_sha256, len(data)).check(data, target), Manifest, target)
 
     async def files(self, manifest: Manifest) -> tuple[File, ...]:
         """Return a release's files, sorted by path."""

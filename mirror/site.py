@@ -18,9 +18,11 @@ from keys.signing.layout import SITE
 from keys.signing.publisher import Publisher
 from keys.signing.state import SNAPSHOT, TIMESTAMP
 from keys.trust.tuf_api import Signer
+from mirror.destination import Destination
 from mirror.edition import Editions, Order
 from mirror.feeds import UpstreamSettings
-from mirror.ingest import Destination, Ingest
+from mirror.holds import Holds
+from mirror.ingest import Ingest
 from mirror.journal import Journal
 from mirror.policy import Policies
 from mirror.publish import Publishing
@@ -99,8 +101,16 @@ class MirrorSite:
     @property
     def editions(self) -> Editions:
         """The site repository's next editions."""
-        journal = Journal(self.folder / "state" / "publish.jsonl")
-        return Editions(self.repository(), self._publisher, journal)
+        return Editions(self.repository(), self._publisher, self._journal)
+
+    @property
+    def _journal(self) -> Journal:
+        return Journal(self.folder / "state" / "publish.jsonl")
+
+    @property
+    def holds(self) -> Holds:
+        """What is held."""
+        return Holds(self.folder / "held", self._journal)
 
     @property
     def publishing(self) -> Publishing:
@@ -157,12 +167,22 @@ class MirrorSite:
         return Ingest(
             settings=settings,
             upstream=self._upstream(settings, licence),
-            to=Destination(self.publishing, self.policies, self.settings.canary),
-            cascaded=self.repository(name),
+            to=self.destination(settings),
             state=self.pull_state(name),
             quarantine=self.folder / "quarantine" / name,
             licence=lambda now: self.standing(licence, now) if licence else None,
             credential_files=_credential_files(settings, licence),
+        )
+
+    def destination(self, upstream: UpstreamSettings) -> Destination:
+        """Open the way to publishing for one upstream."""
+        return Destination(
+            settings=upstream,
+            publishing=self.publishing,
+            policies=self.policies,
+            holds=self.holds,
+            cascaded=self.repository(upstream.name),
+            canary=self.settings.canary,
         )
 
     def _licence(self, upstream: UpstreamSettings) -> LicenceSettings | None:

@@ -12,6 +12,7 @@ from keys.signing.publisher import Publisher
 from keys.trust.channel import Channels
 from keys.trust.repository import Repository
 from mirror.edition import Editions, Order
+from mirror.holds import Holds
 from mirror.journal import Journal
 from mirror.policy import Policies
 from mirror.publish import Publishing
@@ -69,6 +70,10 @@ class Mirror:
     @property
     def policies(self) -> Policies:
         return Policies(self.editions)
+
+    @property
+    def holds(self) -> Holds:
+        return Holds(self.folder / "held", Journal(self.journal))
 
     def publishing(self, *, keep: int = 10) -> Publishing:
         return Publishing(self.editions, keep_releases=keep)

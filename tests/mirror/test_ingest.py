@@ -8,8 +8,9 @@ import pytest
 from keys.errors import Error, FetchError, LicenceError, NameRefusedError, StoreError
 from keys.model.licence import Kind, Licence
 from keys.model.standing import LicenceState, state_at
+from mirror.destination import Destination
 from mirror.feeds import UpstreamSettings
-from mirror.ingest import Destination, Ingest
+from mirror.ingest import Ingest
 from mirror.pulls import Pulled, PullState, Result
 from mirror.repository import StoredRepository
 from mirror.upstream.drop import DropUpstream
@@ -53,8 +54,14 @@ class Site:
         return Ingest(
             settings=settings,
             upstream=DropUpstream(settings),
-            to=Destination(self.mirror.publishing(), self.mirror.policies, self.canary),
-            cascaded=StoredRepository(self.mirror.store, "inhouse"),
+            to=Destination(
+                settings,
+                self.mirror.publishing(),
+                self.mirror.policies,
+                self.mirror.holds,
+                StoredRepository(self.mirror.store, "inhouse"),
+                self.canary,
+            ),
             state=self.state,
             quarantine=self.quarantine,
             licence=self.standing,

@@ -32,8 +32,9 @@ from keys.signing.layout import Layout
 from keys.signing.publisher import sign
 from keys.signing.state import State
 from keys.trust.tuf_api import JSONSerializer
+from mirror.destination import Destination
 from mirror.feeds import UpstreamSettings
-from mirror.ingest import Destination, Ingest
+from mirror.ingest import Ingest
 from mirror.publish import Label
 from mirror.pulls import Pulled, PullState, Result
 from mirror.repository import StoredRepository
@@ -99,11 +100,17 @@ class Cascade:
         secret = self.folder / "password"
         if not secret.exists():
             secret.write_text(self.password)
+        settings = replace_url(self.settings, self.vendor.url)
         return Ingest(
-            settings=replace_url(self.settings, self.vendor.url),
+            settings=settings,
             upstream=self.upstream(),
-            to=Destination(self.site.publishing(), self.site.policies),
-            cascaded=self.repository,
+            to=Destination(
+                settings,
+                self.site.publishing(),
+                self.site.policies,
+                self.site.holds,
+                self.repository,
+            ),
             state=self.state,
             quarantine=self.site.folder / "quarantine/av",
             licence=lambda _now: self.licence,
