@@ -10,6 +10,7 @@ from keys.console import LazyGroup
 COMMANDS = {
     "init": "keys.cli.ceremony:init",
     "licence": "keys.cli.licence:licence",
+    "minisign": "keys.cli.minisign:minisign",
     "renew": "keys.cli.ceremony:renew",
     "status": "keys.cli.status:status",
 }

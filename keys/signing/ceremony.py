@@ -16,6 +16,7 @@ from keys.errors import UsageError
 from keys.signing.delegations import CHANNELS, POLICY, delegate, everything
 from keys.signing.keyring import RING_FILE, RingKey, encode_ring
 from keys.signing.layout import Layout
+from keys.signing.minisign import new_key
 from keys.signing.publisher import Changes, Publisher, RoleFile, sign
 from keys.signing.signers import ENCRYPTED_FILE, generate, open_signer
 from keys.signing.state import ROOT, SNAPSHOT, TARGETS, TIMESTAMP
@@ -123,6 +124,7 @@ class _Keys:
             return
         for name in SEPARATE_ONLINE_KEYS if plan.separate_online_keys else ("online",):
             self.make(name)
+        self._files |= new_key(self._passphrase)
 
     def _add(self, entry: RingKey, signer: Signer) -> None:
         self._ring.append(entry)

@@ -53,7 +53,7 @@ class EncryptedFileSigner(CryptoSigner):
             raise UsageError(f"{path}: a key of type {public_key.keytype} cannot lie in a file")
         if secrets_handler is None:
             raise UsageError(f"{path}: needs a passphrase")
-        private_key = _decrypt(path, secrets_handler("passphrase"))
+        private_key = decrypt(path, secrets_handler("passphrase"))
         if SSlibKey.from_crypto(private_key.public_key()).keyval != public_key.keyval:
             raise UsageError(f"{path}: not the key the metadata names ({public_key.keyid[:16]}…)")
         return cls(private_key, public_key)
@@ -62,7 +62,13 @@ class EncryptedFileSigner(CryptoSigner):
 SIGNER_FOR_URI_SCHEME[ENCRYPTED_FILE] = EncryptedFileSigner
 
 
-def _decrypt(path: Path, passphrase: str) -> Any:  # noqa: ANN401 - a union of every key type
+def decrypt(path: Path, passphrase: str) -> Any:  # noqa: ANN401 - a union of every key type
+    """Open an encrypted key file.
+
+    Raises:
+        UsageError: unreadable, not encrypted, or the wrong passphrase; the message names it.
+
+    """
     try:
         with path.open("rb") as file:
             pem = file.read(MAX_KEY_FILE_BYTES)
@@ -84,6 +90,17 @@ def generate(passphrase: Secret) -> tuple[bytes, CryptoSigner]:
     """Make an Ed25519 key: its encrypted PEM file, and its signer.
 
     Raises:
+        UsageError: the passphrase is too short.
+
+    """
+    private_key = Ed25519PrivateKey.generate()
+    return encrypt(private_key, passphrase), CryptoSigner(private_key)
+
+
+def encrypt(private_key: Ed25519PrivateKey, passphrase: Secret) -> bytes:
+    """Write a key as an encrypted PEM file.
+
+    Raises:
         UsageError: the passphrase is shorter than ``MIN_PASSPHRASE_CHARACTERS``.
 
     """
@@ -94,10 +111,8 @@ def generate(passphrase: Secret) -> tuple[bytes, CryptoSigner]:
             f"the passphrase has fewer than {MIN_PASSPHRASE_CHARACTERS} characters",
             hint="let `openssl rand -base64 24` make one",
         )
-    private_key = Ed25519PrivateKey.generate()
     encryption = BestAvailableEncryption(text.encode())
-    pem = private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-    return pem, CryptoSigner(private_key)
+    return private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
 def open_signer(uri: str, public_key: Key, passphrase: Secret | None) -> Signer:

@@ -90,7 +90,7 @@ def test_offline_keys_go_where_they_are_wanted(shell: Shell) -> None:
     assert (stick / "root-1.pem").is_file()
     assert not Layout(shell.mirror).offline.exists()
     online = {path.stem for path in Layout(shell.mirror).online.glob("*.pem")}
-    assert online == {"channels", "policy", "channel", "snapshot", "timestamp"}
+    assert online == {"channels", "policy", "channel", "snapshot", "timestamp", "minisign"}
 
 
 def test_a_passphrase_may_come_from_the_environment(
