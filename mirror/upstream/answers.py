@@ -45,10 +45,6 @@ class BlockPageError(FormatError):
         self.seconds = seconds
 
 
-def accept(status: int, headers: Mapping[str, str], url: str) -> None:
-    """Accept any answer."""
-
-
 def check(status: int, headers: Mapping[str, str], url: str) -> None:
     """Accept an answer that carries the object.
 

@@ -25,18 +25,33 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # until the headers are there, and between two pieces of a body
 RATE_GRACE_SECONDS = 5.0  # before the minimum rate counts
 
-Judge = Callable[[int, Mapping[str, str], str], None]
-"""Accept status, headers and redacted address of an answer, or raise what it means."""
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a vendor answered, whatever the status; ``data`` is empty for HEAD and saved bodies."""
+    """What a vendor answered, whatever the status; ``data`` is empty where it was not read here.
+
+    ``credentialed`` tells whether the one who answered was shown the credential: after a redirect
+    to another host he was not.
+    """
 
     status: int
     headers: Mapping[str, str]
     address: str  # redacted
+    credentialed: bool = False
     data: bytes = b""
+
+
+Judge = Callable[[Answer], None]
+"""Accept an answer by its head, or raise what it means."""
+
+
+def accept(_answer: Answer) -> None:
+    """Accept any answer."""
+
+
+def check(answer: Answer) -> None:
+    """Accept one that carries the object; raises as ``answers.check``."""
+    answers.check(answer.status, answer.headers, answer.address)
 
 
 class VendorClient:
@@ -75,12 +90,13 @@ class VendorClient:
 
     async def ask(
         self, name: str, *, max_bytes: int, method: str = "GET",
-        headers: Mapping[str, str] | None = None, judge: Judge = answers.accept,
+        headers: Mapping[str, str] | None = None, judge: Judge = accept,
+        beginning: bool = False,
     ) -> Answer:  # fmt: skip
         """Return an answer with its whole body; any status, unless ``judge`` minds.
 
         ``name`` is below the address, percent-encoded, or a whole address; only the address's own
-        origin is shown the credential.
+        origin is shown the credential. With ``beginning`` no more than ``max_bytes`` are taken.
 
         Raises:
             FetchError, LimitError: it did not come, or is longer than ``max_bytes``.
@@ -89,13 +105,16 @@ class VendorClient:
         """
         gathered = bytearray()
         async with self._get(name, headers or {}, method) as (response, exchange):
-            judge(response.status, response.headers, exchange.url)
-            answers.check_encoding(response.headers, exchange.url)
+            answer = _head(response, exchange)
+            judge(answer)
+            answers.check_encoding(answer.headers, answer.address)
             async for data in self._body(response, exchange):
                 gathered += data
+                if beginning and len(gathered) >= max_bytes:
+                    break
                 if len(gathered) > max_bytes:
                     raise LimitError(f"{exchange.url}: more than max_bytes={max_bytes}")
-            return Answer(response.status, response.headers, exchange.url, bytes(gathered))
+            return replace(answer, data=bytes(gathered[:max_bytes]))
 
     async def read(self, name: str, *, max_bytes: int) -> bytes:
         """Return a whole object.
@@ -105,11 +124,11 @@ class VendorClient:
             CredentialError, LicenceEndedError, FetchError, LimitError: it did not come.
 
         """
-        return (await self.ask(name, max_bytes=max_bytes, judge=answers.check)).data
+        return (await self.ask(name, max_bytes=max_bytes, judge=check)).data
 
     async def save(
         self, name: str, target: Path, *, max_bytes: int, limit: str = "max_bytes",
-        headers: Mapping[str, str] | None = None, judge: Judge = answers.check,
+        headers: Mapping[str, str] | None = None, judge: Judge = check,
         on_bytes: Callable[[int], None],
     ) -> Answer:  # fmt: skip
         """Stream a whole object into a file; ``limit`` is the name of the byte limit.
@@ -121,13 +140,14 @@ class VendorClient:
 
         """
         async with self._get(name, headers or {}, "GET") as (response, exchange):
-            judge(response.status, response.headers, exchange.url)
-            answers.check_encoding(response.headers, exchange.url)
-            answers.check_length(response.headers, exchange.url, max_bytes, limit)
+            answer = _head(response, exchange)
+            judge(answer)
+            answers.check_encoding(answer.headers, answer.address)
+            answers.check_length(answer.headers, answer.address, max_bytes, limit)
             with target.open("wb") as file:
                 promise = f"{limit}={max_bytes}"
                 await self._save(response, exchange, file, max_bytes, promise, on_bytes)
-            return Answer(response.status, response.headers, exchange.url)
+            return answer
 
     async def download(
         self, name: str, target: Path, pin: Pin, *, on_bytes: Callable[[int], None]
@@ -149,7 +169,7 @@ class VendorClient:
                 return
             headers = {"Range": f"bytes={held}-", "If-Range": f'"{pin.sha256}"'} if held else {}
             async with self._get(name, headers, "GET") as (response, exchange):
-                answers.check(response.status, response.headers, exchange.url)
+                check(_head(response, exchange))
                 if not answers.continues(response.status, response.headers, held):
                     file.truncate(0)
                 promise = f"the {pin.length} bytes promised"
@@ -256,3 +276,7 @@ class VendorClient:
         except (aiohttp.ClientError, OSError) as exc:
             exchange.error = self._redactor.text(str(exc)) or type(exc).__name__
             raise FetchError(f"{exchange.url}: {exchange.error}") from None
+
+
+def _head(response: aiohttp.ClientResponse, exchange: Exchange) -> Answer:
+    return Answer(response.status, response.headers, exchange.url, bool(exchange.credential))
