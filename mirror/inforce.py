@@ -23,6 +23,7 @@ from mirror.fleet.ledger import customers_file, entitlements, hosts_file, open_d
 from mirror.fleet.sharing import Sharing
 from mirror.fleet.throttle import Throttle
 from mirror.licences import Licences
+from mirror.offers import ranking
 from mirror.pulls import Failure, Pulled
 from mirror.rollout import Entitlement
 from mirror.settings import LicenceSettings, ServeSettings, Settings
@@ -32,6 +33,7 @@ from mirror.web import tls
 from mirror.web.access import Gate, Proxies
 from mirror.web.hot import HotRepository
 from mirror.web.metrics import Facts
+from mirror.web.native.index import NativeIndex
 from mirror.web.repository import Repositories
 from mirror.web.tls import Certificate
 
@@ -294,4 +296,5 @@ async def _open_repositories(settings: Settings) -> Repositories:
         gate=Gate(door, Throttle(), proxies),
         public=serve.access == "open",
         sharing=Sharing.of(settings.upstream),
+        index=NativeIndex(by_name, ranking(settings.upstream), gated=door.gated),
     )

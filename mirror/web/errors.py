@@ -7,6 +7,7 @@ import structlog
 from aiohttp import web
 
 from keys.errors import Error, MissingError
+from keys.model.standing import LicenceState
 
 RETRY_SECONDS = 5
 
@@ -38,6 +39,19 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
 def not_found() -> Refusal:
     """Answer that there is no such object."""
     return Refusal(404, "no such object", {"Cache-Control": "no-cache"})
+
+
+def uncovered(channel: str, standing: LicenceState | None) -> Refusal:
+    """Say up to which day a visitor's licence covers releases, where any is."""
+    if standing is None or standing.covered_until is None:
+        state = standing.state.value if standing else "none"
+        return Refusal(402, f"no licence covers channel {channel} today ({state})")
+    until, tz = standing.covered_until.isoformat(), standing.licence.tz
+    return Refusal(
+        402,
+        f"the licence covers releases of channel {channel} up to {until} ({tz})",
+        {"Licence-Ends-On": until, "Licence-Tz": tz},
+    )
 
 
 def answer(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -86,6 +86,19 @@ class HotRepository:
             return document.data
         return await self._store.read(self.path(place), max_bytes=max_bytes)
 
+    async def head(self, place: Place, count: int) -> bytes:
+        """Return the first bytes of an object.
+
+        Raises:
+            MissingError: there is no such object.
+
+        """
+        document = await self.document(place)
+        if document is not None:
+            return document.data[:count]
+        parts = [part async for part in self._store.chunks(self.path(place), 0, count)]
+        return b"".join(parts)
+
     async def _load(self, place: Place) -> Document | None:
         if place.name in self._absent:
             raise MissingError(place.name)

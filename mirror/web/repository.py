@@ -16,6 +16,7 @@ from mirror.web.access import Gate, check_shared
 from mirror.web.errors import not_found, uncovered
 from mirror.web.hot import HotRepository
 from mirror.web.layout import Kind, Place
+from mirror.web.native.index import NativeIndex
 
 PUBLIC = "public, max-age=31536000, immutable"
 PRIVATE = "private, max-age=31536000, immutable"
@@ -31,6 +32,7 @@ class Repositories:
     gate: Gate
     public: bool  # everybody is let in
     sharing: Sharing
+    index: NativeIndex
 
     async def answer(self, request: web.Request, *, now: datetime) -> web.StreamResponse:
         """Answer a GET or HEAD below ``/r/``.

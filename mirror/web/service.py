@@ -16,6 +16,7 @@ from mirror.web import health
 from mirror.web.access import ADDRESS, VISITOR
 from mirror.web.errors import RETRY_SECONDS, Handler, Refusal, errors
 from mirror.web.metrics import Metrics
+from mirror.web.native.clamav import ClamavLayout
 from mirror.web.repository import Repositories
 from mirror.web.sending import SENT
 
@@ -58,6 +59,7 @@ class Service:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/r/{rest:.*}", self._repository)
+        app.router.add_get("/clamav/{name}", self._clamav)
         return app
 
     async def _healthz(self, _request: web.Request) -> web.Response:
@@ -68,6 +70,9 @@ class Service:
 
     async def _repository(self, request: web.Request) -> web.StreamResponse:
         return await self._current.repositories.answer(request, now=self._clock())
+
+    async def _clamav(self, request: web.Request) -> web.StreamResponse:
+        return await ClamavLayout(self._current.repositories).answer(request, now=self._clock())
 
     def _limits(self) -> Middleware:
         """Shed what is too much; end what takes too long."""

@@ -20,9 +20,11 @@ from mirror.publish import NO_LABEL, Label, Publishing
 from mirror.rollout import Entitlement
 from mirror.settings import ServeSettings
 from mirror.storage.base import Store
+from mirror.upstream.base import Candidate
 from mirror.web.access import Gate, Proxies
 from mirror.web.hot import HotRepository
 from mirror.web.metrics import Facts, Metrics
+from mirror.web.native.index import NativeIndex
 from mirror.web.repository import Repositories
 from mirror.web.service import Service
 from tests.mirror.site import BY, NOW, Client, Mirror, candidate
@@ -91,12 +93,14 @@ class WebSite:
 
     def _repositories(self, door: Door, proxies: Proxies | None = None) -> Repositories:
         assert self.store is not None
+        by_name = {"site": HotRepository(self.store, "site")}
         return Repositories(
             store=self.store,
-            by_name={"site": HotRepository(self.store, "site")},
+            by_name=by_name,
             gate=Gate(door, Throttle(), proxies or Proxies((), required=False)),
             public=isinstance(door, OpenDoor),
             sharing=self.sharing,
+            index=NativeIndex(by_name, gated=door.gated),
         )
 
     async def application(self, door: Door | None = None) -> web.Application:
@@ -111,14 +115,19 @@ class WebSite:
     ) -> Manifest:
         """Publish a release to stable as another process would, and return its manifest."""
         folder = self.folder / f"release-{len(list(self.folder.iterdir()))}"
+        return await self.release(candidate(folder, contents), channel=channel, label=label)
+
+    async def release(
+        self, brought: Candidate, *, channel: str, label: Label = NO_LABEL
+    ) -> Manifest:
+        """Publish what an upstream brought."""
         publishing = Publishing(
             self.mirror.editions, keep_releases=self.keep, entitlements=self.entitlements
         )
-        published = await publishing.release(
-            candidate(folder, contents), channel=channel, track="stable",
-            label=label, by=BY, now=self.now,
-        )  # fmt: skip
-        return self.client().offered(published.channel, now=self.now)
+        await publishing.release(
+            brought, channel=channel, track="stable", label=label, by=BY, now=self.now
+        )
+        return self.client().offered(channel, now=self.now)
 
     def client(self) -> Client:
         return self.mirror.client(self.folder / f"client-{len(list(self.folder.iterdir()))}")

@@ -1,0 +1,79 @@
+"""What native layouts serve: which release of which channel, and which databases it holds (pure).
+
+A name is served from the first channel, in the settings' order, whose release holds it.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+from keys.model.release import Assurance, File, Manifest
+from mirror.feeds import UpstreamSettings
+from mirror.settings import SITE
+
+_DATABASE = re.compile(r"[a-z0-9][a-z0-9_]{0,62}\.cvd")
+
+Ranking = tuple[tuple[str, str], ...]
+"""Pairs of a repository and a channel, or an empty word for all of its channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One channel: the release that ``stable`` points at here, and all that are kept.
+
+    ``problem`` says why a channel that exists cannot be served.
+    """
+
+    repository: str
+    channel: str
+    pointed: Manifest | None = None
+    releases: Mapping[int, Manifest] = field(default_factory=lambda: MappingProxyType({}))
+    problem: str = ""
+
+    def newest(self, covers: Callable[[datetime], bool] | None = None) -> Manifest | None:
+        """Return the pointed release, or the newest one before it that is covered."""
+        if self.pointed is None or covers is None or covers(self.pointed.published):
+            return self.pointed
+        last = self.pointed.sequence
+        older = (self.releases[number] for number in sorted(self.releases, reverse=True))
+        return next((m for m in older if m.sequence < last and covers(m.published)), None)
+
+
+def ranking(upstreams: Iterable[UpstreamSettings]) -> Ranking:
+    """Tell the order of channels that the settings give."""
+    return tuple(
+        (upstream.name, "") if upstream.kind == "tuf" else (SITE, upstream.channel)
+        for upstream in upstreams
+    )
+
+
+def ranked(offers: Iterable[Offer], order: Ranking) -> tuple[Offer, ...]:
+    """Sort channels as the settings name them; those they do not name come last, by name."""
+
+    def place(offer: Offer) -> tuple[int, bool, str, str]:
+        named = {(offer.repository, offer.channel), (offer.repository, "")}
+        rank = next((at for at, one in enumerate(order) if one in named), len(order))
+        return rank, offer.repository != SITE, offer.repository, offer.channel
+
+    return tuple(sorted(offers, key=place))
+
+
+def originals(manifest: Manifest) -> Mapping[str, File]:
+    """Return the vendor's own containers of a release, if it was the vendor who signed them."""
+    if manifest.assurance is not Assurance.signed:
+        return {}
+    return {file.path: file for file in manifest.originals}
+
+
+def clashes(offers: Sequence[Offer]) -> Iterator[str]:
+    """Tell of ClamAV databases that several channels hold; the first one is served."""
+    holders: dict[str, str] = {}
+    for offer in offers:
+        for name in sorted(originals(offer.pointed)) if offer.pointed else ():
+            if _DATABASE.fullmatch(name):
+                place = f"{offer.repository}/{offer.channel}"
+                first = holders.setdefault(name, place)
+                if first != place:
+                    yield f"/clamav/{name}: in {first} and in {place}; the first is served"

@@ -1,0 +1,1 @@
+"""Native layouts: what clients that know nothing of this mirror read, byte for byte."""

@@ -1,0 +1,257 @@
+"""What native layouts serve to whom: a channel's release, and where its files lie in the store.
+
+Whatever is read here was pinned by signed metadata; a channel whose documents are damaged is not
+served, and keeps no other from being served.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+import structlog
+
+from keys.errors import Error, MissingError, StoreError
+from keys.model import release as wire
+from keys.model.release import File, Manifest, Pointer, Policy
+from keys.model.standing import LicenceState
+from mirror.fleet.doors import Visitor
+from mirror.offers import Offer, Ranking, ranked
+from mirror.rollout import STABLE
+from mirror.settings import SITE
+from mirror.web.errors import Refusal, not_found, uncovered
+from mirror.web.hot import HotRepository
+from mirror.web.layout import Kind, Place
+from mirror.web.snapshot import Snapshot
+
+_RELEASE = re.compile(r"([a-z0-9][a-z0-9-]{0,62})/releases/([1-9][0-9]{0,15})\.json")
+
+HEAD_BYTES = 512
+MAX_HEADS = 1000
+
+Names = Callable[[Manifest], Mapping[str, File]]
+"""Tell under which names a layout serves the files of a release."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file of the release that a visitor gets, and where its bytes lie."""
+
+    repository: HotRepository
+    offer: Offer
+    manifest: Manifest
+    file: File
+
+    def sibling(self, file: File) -> "Found":
+        """Return another file of the same release."""
+        return replace(self, file=file)
+
+    @property
+    def place(self) -> Place:
+        """The file as an object of its repository."""
+        target = wire.file_target(self.manifest.channel, self.file.path)
+        name = f"targets/{wire.blob_name(target, self.file.sha256)}"
+        return Place(self.repository.name, name, Kind.blob, self.file.sha256)
+
+
+class NativeIndex:
+    """Channels as native layouts see them; read anew when a repository changed."""
+
+    def __init__(
+        self, repositories: Mapping[str, HotRepository], order: Ranking = (), *, gated: bool
+    ) -> None:
+        self._repositories = repositories
+        self._order = order
+        self._gated = gated
+        self._seen: tuple[Snapshot | None, ...] = ()
+        self._offers: tuple[Offer, ...] = ()
+        self._reading = asyncio.Lock()
+        self._heads: dict[str, bytes] = {}
+
+    async def offers(self) -> tuple[Offer, ...]:
+        """List every channel of every repository, in the settings' order."""
+        async with self._reading:
+            seen = tuple(one.snapshot for one in self._repositories.values())
+            if not _same(seen, self._seen):
+                found = [offer async for offer in self._read()]
+                self._offers = ranked(found, self._order)
+                whole = not any(offer.problem for offer in found)
+                self._seen = seen if whole else ()  # what is mended counts at once
+            return self._offers
+
+    def release(self, offer: Offer, visitor: Visitor, *, now: datetime) -> Manifest:
+        """Return the release of a channel that a visitor gets.
+
+        Raises:
+            StoreError: the channel cannot be read.
+            Refusal: 404 without a release, 402 where no licence of his covers one.
+
+        """
+        if offer.problem:
+            raise StoreError(offer.problem)
+        if offer.pointed is None:
+            raise not_found()
+        if not self._gated:
+            return offer.pointed
+        standing = self._standing(offer, visitor, now)
+        covered = offer.newest(standing.covers) if standing else None
+        if covered is None:
+            raise uncovered(offer.channel, standing)
+        return covered
+
+    def _standing(self, offer: Offer, visitor: Visitor, now: datetime) -> LicenceState | None:
+        seen = self._repositories[offer.repository].newest
+        return visitor.standing(offer.channel, now, seen=seen)
+
+    async def named(self, visitor: Visitor, names: Names, name: str, *, now: datetime) -> Found:
+        """Return the file that a layout serves a visitor under a name, of the first that has it.
+
+        Raises:
+            Refusal: 402 where only releases have it that no licence of his covers; 404.
+            StoreError: a channel that may have it cannot be read.
+
+        """
+        refusal: Refusal | StoreError = not_found()
+        for offer in await self.offers():
+            try:
+                manifest = self.release(offer, visitor, now=now)
+            except StoreError as exc:
+                refusal = exc
+                continue
+            except Refusal as exc:
+                if offer.pointed and name in names(offer.pointed):
+                    refusal = exc
+                continue
+            if file := names(manifest).get(name):
+                return self.found(offer, manifest, file)
+        raise refusal
+
+    def check_covered(
+        self, found: Found, names: Names, name: str, visitor: Visitor, *, now: datetime
+    ) -> None:
+        """Refuse a name that only a newer release has than the one a visitor gets.
+
+        Raises:
+            Refusal: 402.
+
+        """
+        newest = found.offer.pointed
+        if newest and newest is not found.manifest and name in names(newest):
+            raise uncovered(found.offer.channel, self._standing(found.offer, visitor, now))
+
+    async def head(self, found: Found) -> bytes:
+        """Return the first ``HEAD_BYTES`` of a file, read from the store once.
+
+        Raises:
+            StoreError: it is missing.
+
+        """
+        known = self._heads.get(found.file.sha256)
+        if known is None:
+            known = await found.repository.head(found.place, HEAD_BYTES)
+            if len(self._heads) >= MAX_HEADS:
+                self._heads.clear()
+            self._heads[found.file.sha256] = known
+        return known
+
+    async def files(self, offer: Offer, manifest: Manifest) -> tuple[File, ...]:
+        """Return a release's own files, sorted by path.
+
+        Raises:
+            StoreError: its list is missing or damaged.
+
+        """
+        repository = self._repositories[offer.repository]
+        target = wire.file_list_target(manifest.channel, manifest.sequence)
+        data = await _bytes(repository, target, manifest.file_list.sha256, wire.MAX_FILE_LIST_BYTES)
+        return await asyncio.to_thread(wire.decode_file_list, data, target)
+
+    def found(self, offer: Offer, manifest: Manifest, file: File) -> Found:
+        """Tell where a file of a release lies."""
+        return Found(self._repositories[offer.repository], offer, manifest, file)
+
+    async def _read(self) -> AsyncIterator[Offer]:
+        for repository in self._repositories.values():
+            for channel in _channels(repository.snapshot):
+                try:
+                    yield await self._offer(repository, channel)
+                except Error as exc:
+                    problem = f"repository {repository.name}: channel {channel}: {exc}"
+                    structlog.get_logger().error("native", cause=problem)
+                    yield Offer(repository.name, channel, problem=problem)
+
+    async def _offer(self, repository: HotRepository, channel: str) -> Offer:
+        assert repository.snapshot is not None  # noqa: S101 - it has channels
+        listed = repository.snapshot.listed.get(channel, {})
+        releases = {}
+        for target, sha256 in listed.items():
+            found = _RELEASE.fullmatch(target)
+            if found and found[1] == channel:
+                number = int(found[2])
+                releases[number] = await _manifest(repository, channel, number, sha256)
+        pointer = await self._pointer(repository, channel, listed)
+        if pointer is None:
+            return Offer(repository.name, channel, None, releases)
+        sequence, sha256 = pointer.sequence, pointer.manifest_sha256
+        pointed = await _manifest(repository, channel, sequence, sha256)
+        return Offer(repository.name, channel, pointed, {**releases, sequence: pointed})
+
+    async def _pointer(
+        self, repository: HotRepository, channel: str, listed: Mapping[str, str]
+    ) -> Pointer | None:
+        """Tell the release in force: the site's choice, where it made one, else the vendor's."""
+        site = self._repositories.get(SITE)
+        if site and site.snapshot and repository is not site:
+            chosen = wire.policy_target(repository.name, channel)
+            if sha256 := site.snapshot.listed.get("policy", {}).get(chosen):
+                policy = await _decoded(site, chosen, sha256, Policy)
+                return policy.tracks.get(STABLE)
+        target = wire.track_target(channel, STABLE)
+        if sha256 := listed.get(target):
+            return await _decoded(repository, target, sha256, Pointer)
+        return None
+
+
+def _same(one: tuple[Snapshot | None, ...], other: tuple[Snapshot | None, ...]) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+
+
+def _channels(snapshot: Snapshot | None) -> Iterator[str]:
+    """List the channels of a repository: the roles that list releases of their own name."""
+    for role, listed in snapshot.listed.items() if snapshot else ():
+        if any(target.startswith(f"{role}/releases/") for target in listed):
+            yield role
+
+
+async def _manifest(
+    repository: HotRepository, channel: str, sequence: int, sha256: str
+) -> Manifest:
+    target = wire.manifest_target(channel, sequence)
+    manifest = await _decoded(repository, target, sha256, Manifest)
+    if (manifest.channel, manifest.sequence) != (channel, sequence):
+        raise StoreError(f"{target}: is of {manifest.channel} release {manifest.sequence}")
+    return manifest
+
+
+async def _decoded(repository: HotRepository, target: str, sha256: str, kind: type[T]) -> T:
+    return wire.decode(
+        await _bytes(repository, target, sha256, wire.MAX_MANIFEST_BYTES), kind, target
+    )
+
+
+async def _bytes(repository: HotRepository, target: str, sha256: str, max_bytes: int) -> bytes:
+    place = Place(
+        repository.name, f"targets/{wire.blob_name(target, sha256)}", Kind.document, sha256
+    )
+    try:
+        data = await repository.read(place, max_bytes=max_bytes)
+    except MissingError as exc:
+        raise StoreError(f"{target}: named by signed metadata, missing") from exc
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise StoreError(f"{target}: damaged in the store")
+    return data

@@ -1,0 +1,82 @@
+"""Sending a file under a native name: the name stays, its bytes may change any time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from keys.errors import StoreError
+from mirror.fleet.doors import Visitor
+from mirror.fleet.sharing import strictest
+from mirror.web import sending
+from mirror.web.access import check_shared
+from mirror.web.native.index import Found
+from mirror.web.repository import Repositories
+
+ASK = "no-cache"
+ASK_PRIVATELY = "private, no-cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Sends what was found, to visitors who may have it."""
+
+    repositories: Repositories
+    request: web.Request
+    visitor: Visitor
+
+    async def send(
+        self,
+        found: Found,
+        *,
+        modified: datetime | None = None,
+        content_type: str = "application/octet-stream",
+    ) -> web.StreamResponse:
+        """Answer with a file, a range of it, or that the client has it.
+
+        ``modified`` is the vendor's own time of it; without one only its hash tells of a change.
+
+        Raises:
+            Refusal: 401 or 402, it is not to be shared with this visitor.
+            StoreError: it is missing or damaged.
+
+        """
+        caching, etag = self._caching(found), f'"{found.file.sha256}"'
+        common = {"ETag": etag, "Cache-Control": caching}
+        if modified is not None:
+            common["Last-Modified"] = format_datetime(modified.astimezone(UTC), usegmt=True)
+        if self._is_unchanged(etag, modified):
+            return web.Response(status=304, headers=common)
+        return await self._body(found, etag, {**common, "Content-Type": content_type})
+
+    def _caching(self, found: Found) -> str:
+        channel = found.manifest.channel
+        said = self.repositories.sharing.word(found.repository.name, channel)
+        word = strictest((said, found.manifest.redistribution))
+        check_shared(self.visitor, word, channel)
+        return ASK if self.repositories.public and word == "public" else ASK_PRIVATELY
+
+    def _is_unchanged(self, etag: str, modified: datetime | None) -> bool:
+        """Tell whether the client has these bytes; a hash it shows counts more than a time."""
+        if "If-None-Match" in self.request.headers or modified is None:
+            return sending.unchanged(self.request, etag)
+        since = self.request.if_modified_since
+        return since is not None and since >= modified
+
+    async def _body(
+        self, found: Found, etag: str, headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        request, place = self.request, found.place
+        given = CIMultiDictProxy(
+            CIMultiDict({**headers, "Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"})
+        )
+        document = await found.repository.document(place)
+        if document is None:
+            store, name = self.repositories.store, found.repository.path(place)
+            return await sending.from_store(request, store, name, etag, given)
+        if document.etag != etag:
+            raise StoreError(f"{place.name}: damaged in the store")
+        return sending.from_memory(request, document, given)
