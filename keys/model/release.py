@@ -187,17 +187,9 @@ def decode_file_list(data: bytes, what: str) -> tuple[File, ...]:
         TrustError: not a file list; a path that must not be used.
 
     """
-    from keys.model.packing import zstd  # noqa: PLC0415 - start-up time: only where it is used
+    from keys.model.packing import unpack  # noqa: PLC0415 - start-up time: only where it is used
 
-    unpacker = zstd.ZstdDecompressor()
-    try:
-        plain = unpacker.decompress(data, max_length=MAX_FILE_LIST_BYTES + 1)
-    except zstd.ZstdError as exc:
-        raise TrustError(f"{what}: {exc}") from exc
-    if len(plain) > MAX_FILE_LIST_BYTES:
-        raise LimitError(f"{what}: more than MAX_FILE_LIST_BYTES={MAX_FILE_LIST_BYTES} unpacked")
-    if not unpacker.eof or unpacker.unused_data:
-        raise TrustError(f"{what}: not exactly one zstd frame")
+    plain = unpack(data, what, max_bytes=MAX_FILE_LIST_BYTES, limit="MAX_FILE_LIST_BYTES")
     files = decode(plain, tuple[File, ...], what)
     if len(files) > MAX_FILES:
         raise LimitError(f"{what}: more than MAX_FILES={MAX_FILES} files")

@@ -18,6 +18,7 @@ _REPOSITORY = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _ROLE = re.compile(r"[1-9][0-9]{0,15}\.[a-z0-9][a-z0-9-]{0,69}\.json")
 _HASHED = re.compile(r"([0-9a-f]{64})\..+")
 _SIGNED_FOLDERS = {"releases", "tracks"}
+_PINNED_FOLDERS = {"@list", "@sidecars"}
 
 
 class Kind(Enum):
@@ -25,7 +26,7 @@ class Kind(Enum):
 
     timestamp = "timestamp"  # the one object that changes
     role = "role"  # versioned metadata
-    document = "document"  # manifest, pointer, policy, file list: for every visitor
+    document = "document"  # manifest, pointer, policy, file list, signatures: for every visitor
     blob = "blob"  # definitions: what a licence covers
 
 
@@ -85,4 +86,4 @@ def _is_document(segments: list[str]) -> bool:
         return True
     if len(segments) == 3:
         return segments[1] in _SIGNED_FOLDERS
-    return len(segments) == 4 and segments[1:3] == ["files", "@list"]
+    return len(segments) == 4 and segments[1] == "files" and segments[2] in _PINNED_FOLDERS
