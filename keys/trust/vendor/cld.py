@@ -13,12 +13,13 @@ from keys.errors import FormatError
 from keys.trust.vendor import rsa
 from keys.trust.vendor.blocks import BLOCK, form_of
 from keys.trust.vendor.container import Container, Walk, certified
+from keys.trust.vendor.content import Content, opened
 from keys.trust.vendor.header import HEADER_BYTES, parse_header
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def verify_cld(file: BinaryIO, name: str, *, keys: rsa.Keys = rsa.CLAMAV) -> Container:
+def verify_cld(content: Content, name: str, *, keys: rsa.Keys = rsa.CLAMAV) -> Container:
     """Verify a .cld from its first byte to its last; ``name`` is for messages.
 
     Raises:
@@ -28,6 +29,11 @@ def verify_cld(file: BinaryIO, name: str, *, keys: rsa.Keys = rsa.CLAMAV) -> Con
         LimitError: a limit of this room was reached.
 
     """
+    with opened(content) as file:
+        return _read(file, name, keys)
+
+
+def _read(file: BinaryIO, name: str, keys: rsa.Keys) -> Container:
     header = parse_header(file.read(HEADER_BYTES), name, ".cld")
     if not header.is_unsigned:
         raise FormatError(f"{name}: the header is that of a CVD, not of a .cld")

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from keys.errors import FormatError, LimitError, SignatureError
 from keys.trust.vendor import rsa
 from keys.trust.vendor.container import CHUNK_BYTES, Container, Walk, certified, discard
+from keys.trust.vendor.content import Content, opened
 from keys.trust.vendor.header import HEADER_BYTES, Header, parse_header
 from keys.trust.vendor.recognise import HEAD_BYTES, describe
 
@@ -24,7 +25,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-def verify_cvd(file: BinaryIO, name: str, *, keys: rsa.Keys = rsa.CLAMAV) -> Container:
+def verify_cvd(content: Content, name: str, *, keys: rsa.Keys = rsa.CLAMAV) -> Container:
     """Verify a CVD from its first byte to its last; ``name`` is for messages.
 
     Raises:
@@ -34,11 +35,12 @@ def verify_cvd(file: BinaryIO, name: str, *, keys: rsa.Keys = rsa.CLAMAV) -> Con
         LimitError: a limit of this room was reached.
 
     """
-    return _read(file, name, keys, discard)
+    with opened(content) as file:
+        return _read(file, name, keys, discard)
 
 
 def expand_cvd(
-    file: BinaryIO, target: BinaryIO, name: str, *, keys: rsa.Keys = rsa.CLAMAV
+    content: Content, target: BinaryIO, name: str, *, keys: rsa.Keys = rsa.CLAMAV
 ) -> Container:
     """Verify a CVD and write the canonical .cld it expands to, in one pass.
 
@@ -48,7 +50,8 @@ def expand_cvd(
         FormatError, SignatureError, DigestError, LimitError: as ``verify_cvd``.
 
     """
-    return _read(file, name, keys, target.write)
+    with opened(content) as file:
+        return _read(file, name, keys, target.write)
 
 
 def read_header(data: bytes, name: str) -> Header:
