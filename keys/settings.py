@@ -1,7 +1,7 @@
 """TOML settings into frozen structs: unknown keys refused, the key's path in the message."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -95,16 +95,22 @@ def convert(raw: dict[str, Any], kind: type[T], what: str) -> T:
 
 
 def explain(
-    settings: Table, raw: dict[str, Any], prefix: str = ""
+    settings: Table, layers: Mapping[str, Mapping[str, Any]], prefix: str = ""
 ) -> Iterator[tuple[str, Any, str]]:
-    """List each value in force as (key path, value, ``file`` or ``default``)."""
+    """List each value in force as (key path, value, where it came from).
+
+    ``layers`` are plain tables by name, such as ``file``, the strongest first; a value of none of
+    them is a ``default``.
+    """
     for name in settings.__struct_fields__:
-        value, given = getattr(settings, name), raw.get(name)
+        value = getattr(settings, name)
         path = f"{prefix}{name}"
+        below = {label: plain[name] for label, plain in layers.items() if name in plain}
         if isinstance(value, Table):
-            yield from explain(value, given or {}, f"{path}.")
+            yield from explain(value, below, f"{path}.")
         elif isinstance(value, tuple) and value and isinstance(value[0], Table):
-            for number, (item, plain) in enumerate(zip(value, given or [], strict=False)):
-                yield from explain(item, plain, f"{path}[{number}].")
+            for number, item in enumerate(value):
+                each = {label: plain[number] for label, plain in below.items()}
+                yield from explain(item, each, f"{path}[{number}].")
         else:
-            yield path, value, "file" if name in raw else "default"
+            yield path, value, next(iter(below), "default")

@@ -42,6 +42,7 @@ class UpstreamSettings(Table, frozen=True):
     auth: Literal["none", "basic", "header", "path", "query", "form", "mtls"] = "none"
     auth_name: str = ""  # header, query, form: the name that carries the token
     token_file: str = ""  # header, path, query, form: the secret
+    form: dict[str, str] = msgspec.field(default_factory=dict)  # form: what else, nothing secret
     username: str = ""  # basic, where no licence names one
     password_file: str = ""
     client_cert: str = ""  # mtls
@@ -66,6 +67,7 @@ class UpstreamSettings(Table, frozen=True):
     ] = ()  # all listed must hold  # fmt: skip
     verify_keys: tuple[str, ...] = ()  # openpgp, minisign: files with public keys
     fingerprints: tuple[str, ...] = ()  # openpgp: the keys that count; needed
+    signature_suffix: Literal[".asc", ".sig", ".gpg"] = ".asc"  # openpgp: of its sidecars
     missing_means_blocked: bool = False  # http: the vendor shows a block as 404
     allow_unsigned: bool = False  # take what no signature of the vendor vouches for
 

@@ -77,6 +77,16 @@ class LicenceSettings(Table, frozen=True):
     seats: Count = 0
 
 
+class FleetSettings(Table, frozen=True):
+    """Where reports of hosts are kept, and for how long."""
+
+    enabled: bool = True
+    database: str = ""  # default: sqlite:///<folder>/state/fleet.db
+    database_password_file: str = ""
+    retention_days: Positive = 90
+    stale_hours: Positive = 26
+
+
 class ExpirySettings(Table, frozen=True):
     """How long signatures last, in seconds; renewed at a quarter of it."""
 
@@ -92,6 +102,7 @@ class Settings(Table, frozen=True):
     signing: SigningSettings = SigningSettings()
     serve: ServeSettings = ServeSettings()
     expiry: ExpirySettings = ExpirySettings()
+    fleet: FleetSettings = FleetSettings()
     licence: tuple[LicenceSettings, ...] = ()
     upstream: tuple[UpstreamSettings, ...] = ()
     canary: tuple[str, ...] = ()  # channels whose releases go to `canary` first
@@ -111,18 +122,27 @@ def read(config: Path) -> Settings:
         SettingsError: as ``keys.settings.load``; or a preset nobody knows.
 
     """
-    raw = read_raw(config)
-    return toml.convert(raw, Settings, str(config))
+    return convert(read_raw(config), str(config))
 
 
 def read_raw(config: Path) -> dict[str, Any]:
-    """Read settings as plain tables, with what presets know filled in.
+    """Read settings as plain tables, as they are written.
+
+    Raises:
+        SettingsError: unreadable or not TOML.
+
+    """
+    return toml.parse_raw(toml.read(config), str(config))
+
+
+def convert(raw: dict[str, Any], what: str) -> Settings:
+    """Check plain tables, with what presets know filled in.
 
     Raises:
         SettingsError: as ``read``.
 
     """
-    return filled(toml.parse_raw(toml.read(config), str(config)), str(config))
+    return toml.convert(filled(raw, what), Settings, what)
 
 
 def load(config: Path) -> Settings:
@@ -157,7 +177,7 @@ def _upstream(upstream: UpstreamSettings) -> Iterator[str]:
     if not _NAME.fullmatch(upstream.name) or upstream.name == SITE:
         yield f"name: use a-z, 0-9 and '-', and not {SITE!r}"
     preset = PRESETS.get(upstream.preset)
-    for key in (*_NEEDED[upstream.kind], *(preset.needs if preset else ())):
+    for key in dict.fromkeys((*_NEEDED[upstream.kind], *(preset.needs if preset else ()))):
         if not getattr(upstream, key):
             yield f"{key}: missing, needed for {_kind_or_preset(upstream)}"
     if preset and upstream.interval_seconds < preset.floor_seconds:

@@ -15,6 +15,7 @@ COMMANDS = {
     "init": "mirror.cli.found:init",
     "licence": "mirror.cli.licence:licence",
     "point": "mirror.cli.publish:point",
+    "presets": "mirror.cli.presets:presets",
     "probe": "mirror.cli.pull:probe",
     "publish": "mirror.cli.publish:publish",
     "pull": "mirror.cli.pull:pull",

@@ -14,7 +14,8 @@ from keys.errors import UsageError
 from mirror import check, logs
 from mirror.cli.options import config_option, json_option, now
 from mirror.licences import Licences
-from mirror.settings import Settings, read_raw
+from mirror.presets import fillings
+from mirror.settings import convert, read_raw
 from mirror.site import MirrorSite
 
 
@@ -45,8 +46,11 @@ def _run(config: Path, *, signs: bool) -> None:
 def check_config(*, config: Path, as_json: bool) -> int:
     """Explain each value in force and where it came from, and list every problem (exit code 2)."""
     raw = read_raw(config)
-    settings = loader.convert(raw, Settings, str(config))
-    values = [(key, _shown(value), source) for key, value, source in loader.explain(settings, raw)]
+    settings = convert(raw, str(config))
+    layers = {"file": raw, "preset": fillings(raw, str(config))}
+    values = [
+        (key, _shown(value), source) for key, value, source in loader.explain(settings, layers)
+    ]
     site = MirrorSite(settings, Licences.of(settings).standing)
     problems = check.problems(site, signs=True, now=now())
     if as_json:

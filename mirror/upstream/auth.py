@@ -28,13 +28,15 @@ class Request:
 class Auth:
     """What is added to a request; nothing, unless said.
 
-    ``token`` has its place in the address. ``certificate`` names chain and key, PEM files, for the
-    TLS handshake. ``echoes`` are further spellings that must not be written anywhere either.
+    ``fields`` go with a form and are no secret. ``token`` has its place in the address.
+    ``certificate`` names chain and key, PEM files, for the TLS handshake. ``echoes`` are further
+    spellings that must not be written anywhere either.
     """
 
     headers: Mapping[str, Secret] = field(default_factory=dict)
     query: Mapping[str, Secret] = field(default_factory=dict)
     form: Mapping[str, Secret] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
     token: Secret | None = None
     certificate: tuple[str, str] | None = None
     echoes: tuple[Secret, ...] = ()
@@ -74,7 +76,7 @@ class Auth:
             url=request.url.update_query(_revealed(self.query)) if self.query else request.url,
             method="POST" if self.form else request.method,
             headers={**request.headers, **_revealed(self.headers)},
-            form={**request.form, **_revealed(self.form)},
+            form={**request.form, **self.fields, **_revealed(self.form)},
         )
 
 
@@ -120,7 +122,7 @@ def _with_token(settings: UpstreamSettings, token: Secret) -> Auth:
     if settings.auth == "query":
         return Auth(query={name: token})
     if settings.auth == "form":
-        return Auth(form={name: token})
+        return Auth(form={name: token}, fields=settings.form)
     if settings.auth == "path":
         return Auth(token=token)
     _check_plain(token, settings)

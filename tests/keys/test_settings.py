@@ -46,9 +46,13 @@ def test_a_missing_settings_file_is_named(tmp_path: Path) -> None:
 
 
 def test_explain_says_where_each_value_came_from() -> None:
-    raw = settings.parse_raw(b"[serve]\nseconds = 9\n[[item]]\nname = 'a'", "s")
-    assert list(settings.explain(settings.convert(raw, Outer, "s"), raw)) == [
+    raw = settings.parse_raw(b"[serve]\nseconds = 9\n[[item]]\nname = 'a'\n[[item]]", "s")
+    low = {"item": [{"name": "below"}, {"name": "b"}]}
+    merged = {**raw, "item": [{"name": "a"}, {"name": "b"}]}
+    layers = {"file": raw, "preset": low}
+    assert list(settings.explain(settings.convert(merged, Outer, "s"), layers)) == [
         ("serve.listen", "127.0.0.1:1", "default"),
         ("serve.seconds", 9, "file"),
         ("item[0].name", "a", "file"),
+        ("item[1].name", "b", "preset"),
     ]
