@@ -11,6 +11,7 @@ COMMANDS = {
     "check-config": "mirror.cli.serve:check_config",
     "customer": "mirror.cli.customer:customer",
     "gc": "mirror.cli.gc:gc",
+    "hold": "mirror.cli.hold:hold",
     "host": "mirror.cli.host:host",
     "init": "mirror.cli.found:init",
     "licence": "mirror.cli.licence:licence",

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -40,50 +41,51 @@ why_option = click.option("--why", default="", help="The reason, for the publish
     type=click.Choice(get_args(Redistribution)),
     help="Who may be served the files.",
 )
+@click.option("--allow-shrink", is_flag=True, help="Publish a release that shrinks all the same.")
 @why_option
 @click.argument("channel")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 def publish(  # noqa: PLR0913 - a command's options
     *, config: Path, as_json: bool, track: str, engine: str | None, content: Content | None,
-    redistribution: Redistribution | None, why: str, channel: str, folder: Path,
+    redistribution: Redistribution | None, allow_shrink: bool, why: str, channel: str, folder: Path,
 ) -> None:  # fmt: skip
     """Publish the files of FOLDER as the next release of CHANNEL.
 
-    Files equal to the latest release's publish nothing; the track is pointed at that release.
+    Files equal to the latest release's publish nothing; the track is pointed at that release. A
+    release that shrinks below the channel's hold_below_percent is refused.
     What is not said here is as the channel's upstream in the settings says.
     """
     site = open_site(config)
-    label = _label(site, channel)
+    settings = _upstream(site, channel)
     label = Label(
-        label.engine if engine is None else engine,
-        content or label.content,
-        redistribution or label.redistribution,
+        settings.engine if engine is None else engine,
+        content or settings.content,
+        redistribution or settings.shared_with,
     )
+    below = 0 if allow_shrink else settings.hold_below_percent
+    release = partial(
+        site.publishing.holding(below).release, channel=channel, track=track, label=label,
+        by=order(f"sigmirror publish {channel}", why), move_track=True,
+    )  # fmt: skip
     with progress(channel, wanted=not as_json) as on_bytes:
-        published = asyncio.run(
-            _publish(site, channel, folder, track, label, Pull(now(), on_bytes=on_bytes), why)
-        )
+        published = asyncio.run(_publish(site, folder, Pull(now(), on_bytes=on_bytes), release))
     _tell(published, as_json=as_json)
 
 
-def _label(site: MirrorSite, channel: str) -> Label:
-    """Return what the settings say of a channel's releases."""
+def _upstream(site: MirrorSite, channel: str) -> UpstreamSettings:
+    """Return what the settings say of a channel's releases, or the defaults."""
     for upstream in site.settings.upstream:
         if upstream.channel == channel:
-            return Label(upstream.engine, upstream.content, upstream.shared_with)
-    return Label()
+            return upstream
+    return UpstreamSettings(name=channel)
 
 
 async def _publish(
-    site: MirrorSite, channel: str, folder: Path, track: str, label: Label, pull: Pull, why: str
+    site: MirrorSite, folder: Path, pull: Pull, release: Callable[..., Awaitable[Published]]
 ) -> Published:
-    settings = UpstreamSettings(name=channel, kind="drop", folder=str(folder), quiet_seconds=0.0)
+    settings = UpstreamSettings(name="by-hand", kind="drop", folder=str(folder), quiet_seconds=0.0)
     with _quarantine(site.folder / "quarantine") as brought:
-        candidate = await DropUpstream(settings).fetch(brought, pull)
-        return await site.publishing.release(
-            candidate, channel=channel, track=track, label=label,
-            by=order(f"sigmirror publish {channel}", why), now=pull.now, move_track=True,
-        )  # fmt: skip
+        return await release(await DropUpstream(settings).fetch(brought, pull), now=pull.now)
 
 
 @contextlib.contextmanager

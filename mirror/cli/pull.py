@@ -1,7 +1,6 @@
 """`sigmirror pull` and `sigmirror probe`."""
 
 import asyncio
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,27 +9,21 @@ import click
 import msgspec
 
 from keys import console, files
-from keys.errors import CredentialError, Error, LockedError, StateError
+from keys.errors import CredentialError, Error, StateError
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.cli.progress import progress
+from mirror.cli.waiting import in_turn, wait_option
 from mirror.pulls import Result
 from mirror.site import MirrorSite
 from mirror.upstream.base import Offer
 
-LOCK_LOOK_SECONDS = 0.1
 STOPPED = "stopped"  # since the vendor rejected the credential
 
 
 @click.command(epilog="Example: sigmirror pull official --json")
 @config_option
 @json_option
-@click.option(
-    "--wait",
-    type=click.FloatRange(0, 86400),
-    default=60.0,
-    show_default=True,
-    help="Seconds to wait for another pull of the same upstream to end.",
-)
+@wait_option
 @click.argument("upstream", required=False)
 def pull(*, config: Path, as_json: bool, wait: float, upstream: str | None) -> int:
     """Pull from UPSTREAM now, or from every upstream that is due; sign again what is due.
@@ -61,28 +54,22 @@ def pull(*, config: Path, as_json: bool, wait: float, upstream: str | None) -> i
 def _turn(
     site: MirrorSite, name: str, *, by_hand: bool, quiet: bool, wait: float
 ) -> Result | Error:
-    """Pull once, after whoever is pulling the same upstream now."""
-    end = time.monotonic() + wait
-    while True:
-        outcome = _pull(site, name, by_hand=by_hand, quiet=quiet)
-        if not isinstance(outcome, LockedError) or time.monotonic() >= end:
-            return outcome
-        time.sleep(LOCK_LOOK_SECONDS)
-
-
-def _pull(site: MirrorSite, name: str, *, by_hand: bool, quiet: bool) -> Result | Error:
-    """Pull once; another upstream is not kept from its pull by an error."""
+    """Pull once, after whoever is at work on the same upstream; tell an error, do not raise it."""
     try:
-        ingest = site.ingest(name)
-        with progress(name, wanted=not quiet) as on_bytes:
-            return asyncio.run(
-                ingest.pull(
-                    now=now(), by=order(f"sigmirror pull {name}"), by_hand=by_hand,
-                    on_bytes=on_bytes,
-                )
-            )  # fmt: skip
+        return in_turn(lambda: _pull(site, name, by_hand=by_hand, quiet=quiet), wait=wait)
     except Error as exc:
         return exc
+
+
+def _pull(site: MirrorSite, name: str, *, by_hand: bool, quiet: bool) -> Result:
+    ingest = site.ingest(name)
+    with progress(name, wanted=not quiet) as on_bytes:
+        return asyncio.run(
+            ingest.pull(
+                now=now(), by=order(f"sigmirror pull {name}"), by_hand=by_hand,
+                on_bytes=on_bytes,
+            )
+        )  # fmt: skip
 
 
 def _renew(site: MirrorSite) -> int:
