@@ -54,12 +54,16 @@ class Repositories:
             return _unchanged(caching, f'"{place.sha256}"')
         return await self._send(request, repository, place, caching)
 
+    async def word(self, repository: HotRepository, place: Place) -> Redistribution:
+        """Tell who may be served a blob: what settings and releases say, the stricter of it."""
+        said = self.sharing.word(repository.name, place.channel)
+        return strictest((said, await repository.redistribution(place)))
+
     async def _check_blob(
         self, visitor: Visitor, repository: HotRepository, place: Place, now: datetime
     ) -> Redistribution:
         """Tell who may be served a blob, if the visitor is one of those."""
-        said = self.sharing.word(repository.name, place.channel)
-        word = strictest((said, await repository.redistribution(place)))
+        word = await self.word(repository, place)
         check_shared(visitor, word, place.channel)
         if self.gate.door.gated:
             await _check_covered(visitor, repository, place, now)

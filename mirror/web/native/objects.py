@@ -10,14 +10,19 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from keys.errors import StoreError
 from mirror.fleet.doors import Visitor
-from mirror.fleet.sharing import strictest
 from mirror.web import sending
 from mirror.web.access import check_shared
 from mirror.web.native.index import Found
-from mirror.web.repository import Repositories
+from mirror.web.repository import ASK, PRIVATE, PUBLIC, Repositories
 
-ASK = "no-cache"
 ASK_PRIVATELY = "private, no-cache"
+
+
+def cache_control(*, is_public: bool, is_fixed: bool) -> str:
+    """Write the ``Cache-Control`` of a name whose bytes stay, or may change any time."""
+    if is_fixed:
+        return PUBLIC if is_public else PRIVATE
+    return ASK if is_public else ASK_PRIVATELY
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +39,20 @@ class Sender:
         *,
         modified: datetime | None = None,
         content_type: str = "application/octet-stream",
+        is_fixed: bool = False,
     ) -> web.StreamResponse:
         """Answer with a file, a range of it, or that the client has it.
 
         ``modified`` is the vendor's own time of it; without one only its hash tells of a change.
+        ``is_fixed`` says that its name never has other bytes.
 
         Raises:
             Refusal: 401 or 402, it is not to be shared with this visitor.
             StoreError: it is missing or damaged.
 
         """
-        caching, etag = self._caching(found), f'"{found.file.sha256}"'
+        caching = await self._caching(found, is_fixed=is_fixed)
+        etag = f'"{found.file.sha256}"'
         common = {"ETag": etag, "Cache-Control": caching}
         if modified is not None:
             common["Last-Modified"] = format_datetime(modified.astimezone(UTC), usegmt=True)
@@ -52,12 +60,12 @@ class Sender:
             return web.Response(status=304, headers=common)
         return await self._body(found, etag, {**common, "Content-Type": content_type})
 
-    def _caching(self, found: Found) -> str:
-        channel = found.manifest.channel
-        said = self.repositories.sharing.word(found.repository.name, channel)
-        word = strictest((said, found.manifest.redistribution))
-        check_shared(self.visitor, word, channel)
-        return ASK if self.repositories.public and word == "public" else ASK_PRIVATELY
+    async def _caching(self, found: Found, *, is_fixed: bool) -> str:
+        word = await self.repositories.word(found.repository, found.place)
+        check_shared(self.visitor, word, found.manifest.channel)
+        return cache_control(
+            is_public=self.repositories.public and word == "public", is_fixed=is_fixed
+        )
 
     def _is_unchanged(self, etag: str, modified: datetime | None) -> bool:
         """Tell whether the client has these bytes; a hash it shows counts more than a time."""
