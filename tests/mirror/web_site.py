@@ -34,9 +34,10 @@ PASSWORD = Secret("correct horse")
 
 
 def licence(
-    username: str, ends_on: date, *, starts_on: date | None = None, sequence: int = 1
-) -> Licence:
-    """Make a licence of channel ``inhouse``, as its issuer would."""
+    username: str, ends_on: date, *, starts_on: date | None = None, sequence: int = 1,
+    feeds: tuple[str, ...] = ("inhouse",),
+) -> Licence:  # fmt: skip
+    """Make a licence of channel ``inhouse``, or of others, as its issuer would."""
     starts_on = starts_on or date(ends_on.year - 1, ends_on.month, 1)
     return Licence(
         id=f"{username}-{sequence}",
@@ -50,7 +51,7 @@ def licence(
         tz="Asia/Tokyo",
         sequence=sequence,
         issued_at=datetime(2026, 1, 1, tzinfo=NOW.tzinfo),
-        feeds=("inhouse",),
+        feeds=feeds,
     )
 
 

@@ -7,7 +7,7 @@ served, and keeps no other from being served.
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -16,13 +16,13 @@ import structlog
 
 from keys.errors import Error, MissingError, StoreError
 from keys.model import release as wire
-from keys.model.release import File, Manifest, Pointer, Policy
+from keys.model.release import File, Manifest, Pin, Pointer, Policy
 from keys.model.standing import LicenceState
 from mirror.fleet.doors import Visitor
-from mirror.offers import Offer, Ranking, ranked
+from mirror.offers import Offer, Ranking, clashes, ranked
 from mirror.rollout import STABLE
 from mirror.settings import SITE
-from mirror.web.errors import Refusal, not_found, uncovered
+from mirror.web.errors import RETRY_SECONDS, Refusal, not_found, uncovered
 from mirror.web.hot import HotRepository
 from mirror.web.layout import Kind, Place
 from mirror.web.snapshot import Snapshot
@@ -71,18 +71,26 @@ class NativeIndex:
         self._seen: tuple[Snapshot | None, ...] = ()
         self._offers: tuple[Offer, ...] = ()
         self._reading = asyncio.Lock()
+        self._again = float("-inf")
         self._heads: dict[str, bytes] = {}
 
     async def offers(self) -> tuple[Offer, ...]:
         """List every channel of every repository, in the settings' order."""
         async with self._reading:
             seen = tuple(one.snapshot for one in self._repositories.values())
-            if not _same(seen, self._seen):
-                found = [offer async for offer in self._read()]
-                self._offers = ranked(found, self._order)
-                whole = not any(offer.problem for offer in found)
-                self._seen = seen if whole else ()  # what is mended counts at once
+            if not _same(seen, self._seen) or self._is_due():
+                found = ranked([offer async for offer in self._read()], self._order)
+                _report(found, known=self._offers)
+                self._offers, self._seen = found, seen
             return self._offers
+
+    def _is_due(self) -> bool:
+        """Tell whether to look again at what could not be read: it may have been mended."""
+        now = asyncio.get_running_loop().time()
+        if now < self._again or not any(offer.problem for offer in self._offers):
+            return False
+        self._again = now + RETRY_SECONDS
+        return True
 
     def release(self, offer: Offer, visitor: Visitor, *, now: datetime) -> Manifest:
         """Return the release of a channel that a visitor gets.
@@ -166,10 +174,20 @@ class NativeIndex:
             StoreError: its list is missing or damaged.
 
         """
-        repository = self._repositories[offer.repository]
         target = wire.file_list_target(manifest.channel, manifest.sequence)
-        data = await _bytes(repository, target, manifest.file_list.sha256, wire.MAX_FILE_LIST_BYTES)
+        data = await self.document(
+            offer, target, manifest.file_list, max_bytes=wire.MAX_FILE_LIST_BYTES
+        )
         return await asyncio.to_thread(wire.decode_file_list, data, target)
+
+    async def document(self, offer: Offer, target: str, pin: Pin, *, max_bytes: int) -> bytes:
+        """Return what a manifest of a channel pins beside its files.
+
+        Raises:
+            StoreError: missing or damaged.
+
+        """
+        return await _bytes(self._repositories[offer.repository], target, pin.sha256, max_bytes)
 
     def found(self, offer: Offer, manifest: Manifest, file: File) -> Found:
         """Tell where a file of a release lies."""
@@ -182,7 +200,6 @@ class NativeIndex:
                     yield await self._offer(repository, channel)
                 except Error as exc:
                     problem = f"repository {repository.name}: channel {channel}: {exc}"
-                    structlog.get_logger().error("native", cause=problem)
                     yield Offer(repository.name, channel, problem=problem)
 
     async def _offer(self, repository: HotRepository, channel: str) -> Offer:
@@ -219,6 +236,18 @@ class NativeIndex:
 
 def _same(one: tuple[Snapshot | None, ...], other: tuple[Snapshot | None, ...]) -> bool:
     return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+
+
+def _report(found: Sequence[Offer], *, known: Sequence[Offer]) -> None:
+    """Log what cannot be served, once."""
+    told = {offer.problem for offer in known}
+    for offer in found:
+        if offer.problem and offer.problem not in told:
+            structlog.get_logger().error("channel", cause=offer.problem)
+    clashing = set(clashes(known))
+    for clash in clashes(found):
+        if clash not in clashing:
+            structlog.get_logger().warning("clash", cause=clash)
 
 
 def _channels(snapshot: Snapshot | None) -> Iterator[str]:
