@@ -16,6 +16,7 @@ from updater.engines.base import Engine
 from updater.plan import Entitlement, Have, Offer, Plan
 from updater.settings import EngineSettings
 from updater.state import Release
+from updater.vendor import VendorCheck
 
 if TYPE_CHECKING:  # loads the TUF library, which a run that finds nothing new does without
     from updater.catalogue import Catalogue
@@ -32,12 +33,13 @@ class Obtained:
 
 @dataclass(slots=True)
 class Obtainer:
-    """Brings what one engine should read onto this host."""
+    """Brings what one engine should read onto this host; ``vendor`` None checks no database."""
 
     settings: EngineSettings
     engine: Engine
     catalogue: "Catalogue"
     channels: Mapping[str, ChannelName]
+    vendor: VendorCheck | None = None
     _offers: dict[str, Offer] = field(init=False, default_factory=dict)
     _parts: dict[tuple[str, str], Part] = field(init=False, default_factory=dict)
     _errors: list[Error] = field(init=False, default_factory=list)
@@ -100,6 +102,8 @@ class Obtainer:
             may_suppress=self.settings.may_suppress,
         )
         self.catalogue.fetch(channel, part.layout.values())
+        if self.vendor:
+            self.vendor.check(channel.written, release, part.layout.values())
         self._parts[key] = part
 
     def _give_up(self, channel: ChannelName, error: Error) -> None:

@@ -1,4 +1,4 @@
-"""Releases this host does not install: an engine refused them, or the operator went back.
+"""Releases this host does not install: refused, not signed by their vendor, or gone back from.
 
 An entry names one release, or several that fail only together. One made by an engine holds for
 that engine's version alone: a newer engine may take what an older one could not.
@@ -22,6 +22,7 @@ ANY_VERSION = ""
 class Cause(Enum):
     """Why a release is in quarantine."""
 
+    vendor = "vendor"  # a database in it is not what its vendor signed
     refused = "refused"  # the engine's loader refused it
     samples = "samples"  # it misses a sample it must detect, or hits one it must pass
     reload = "reload"  # the engine died, hung or did not take it

@@ -24,6 +24,7 @@ class EngineSettings(Table, frozen=True):
     channels: tuple[str, ...]
     track: str = "stable"
     folder: str = ""  # default: <state>/engines/<name>; generations and `current` lie in it
+    vendor_check: bool = True  # .cvd and .cld: verify the vendor's signature on this host, too
     may_suppress: tuple[str, ...] = ()  # channels whose files may switch detections off
     overlay: str = ""  # folder of the host's own definitions
     must_detect: str = ""

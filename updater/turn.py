@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # a run that finds nothing new does without these and the TUF
     from updater.catalogue import Catalogue
     from updater.obtain import Obtained
     from updater.plan import Have
+    from updater.vendor import VendorCheck
 
 LICENCE_ENDED = "licence_ended"
 FAILED = "failed"
@@ -123,7 +124,8 @@ class Turn:
         self._settle("")
         overlay = combine.read_overlay(self.settings.overlay)
         have = self._have(self.place.state.load())
-        obtainer = Obtainer(self.settings, self.engine, catalogue, self.channels)
+        vendor = self._vendor_check(have) if self.settings.vendor_check else None
+        obtainer = Obtainer(self.settings, self.engine, catalogue, self.channels, vendor)
         obtained = obtainer.obtain(have, overlay)
         errors += obtained.errors
         held = obtained.plan.held
@@ -138,6 +140,11 @@ class Turn:
         if change and change.word is not Word.undone and not errors and not held:
             self._settle(self._fingerprint(overlay))
         return self._report(change, errors, held)
+
+    def _vendor_check(self, have: "Have") -> "VendorCheck":
+        from updater.vendor import VendorCheck  # noqa: PLC0415 - start-up time, see above
+
+        return VendorCheck(self.place, self.engine, have.releases, now=self.now)
 
     def _change(self, obtained: "Obtained") -> tuple[Change | None, list[EngineError]]:
         from updater.plan import Action  # noqa: PLC0415 - start-up time, see above
