@@ -32,9 +32,11 @@ from mirror.rollout import Entitlement
 from mirror.settings import LicenceSettings, Settings
 from mirror.storage import Store, open_store
 from mirror.upstream.access import Access
-from mirror.upstream.auth import ANONYMOUS, basic
-from mirror.upstream.base import Upstream
+from mirror.upstream.auth import ANONYMOUS, basic, open_auth
+from mirror.upstream.base import Feed, Upstream
+from mirror.upstream.clamav import open_clamav
 from mirror.upstream.drop import DropUpstream
+from mirror.upstream.http import HttpUpstream
 from mirror.upstream.tuf import TufUpstream
 from mirror.upstream.vendor_copy import VendorCopy
 
@@ -198,13 +200,28 @@ class MirrorSite:
     def _upstream(self, settings: UpstreamSettings, licence: LicenceSettings | None) -> Upstream:
         if settings.kind == "drop":
             return DropUpstream(settings)
+        credential = _credential(settings, licence)
+        if settings.kind == "clamav":
+            return open_clamav(self._feed(settings, credential))
         if settings.kind != "tuf":
             raise SettingsError(f"upstream {settings.name}: kind: missing")
-        credential = _credential(settings, licence)
         access = Access.of(settings, basic(credential) if credential else ANONYMOUS)
         folder = self.folder / "state" / "upstreams" / settings.name
         copy = VendorCopy(settings.name, Path(settings.root), folder)
         return TufUpstream(settings, access, copy, self.repository(settings.name))
+
+    def _feed(self, settings: UpstreamSettings, credential: Credential | None) -> Feed:
+        folder = self.folder / "state" / "upstreams" / settings.name
+        return Feed(settings, credential, self.pull_state(settings.name).read().version, folder)
+
+    def _feed(self, settings: UpstreamSettings, licence: LicenceSettings | None) -> Feed:
+        """Gather what an adapter of someone else's feed is built from."""
+        return Feed(
+            settings=settings,
+            credential=_credential(settings, licence),
+            last=self.pull_state(settings.name).read().version,
+            folder=self.folder / "state" / "upstreams" / settings.name,
+        )
 
     async def renew(self, *, by: Order, now: datetime) -> tuple[str, ...]:
         """Sign anew what is due, and say where this site's licences stand; return the roles.

@@ -1,0 +1,174 @@
+"""Driver: requests of our own, for mirrors that are not the vendor's.
+
+It asks the TXT record, or else for the 512 bytes every database begins with; then for whole
+databases that are newer, for the cdiffs that lead there, and for the .sign of each.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email.utils import format_datetime
+from pathlib import Path
+
+from keys import files
+from keys.errors import FetchError, RefusedError, RollbackError, StateError
+from keys.trust.vendor.cvd import read_header
+from keys.trust.vendor.header import HEADER_BYTES
+from mirror.upstream.base import Pull
+from mirror.upstream.clamav.drivers import Advertised, Surroundings, ask_record
+from mirror.upstream.clamav.layout import CdiffName, cvd_name, cvd_sign_name, sign_name
+from mirror.upstream.client import Answer, VendorClient
+
+MAX_CDIFF_BYTES = 64 << 20
+MAX_SIGN_BYTES = 1 << 20
+_GOOD = {200, 206}
+_GONE = {404, 410}
+
+
+class Native:
+    """Speaks to a mirror as freshclam does, under our own name."""
+
+    lacks: tuple[str, ...] = ()
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._settings = around.settings
+        self._working = around.working
+
+    async def advertised(self) -> Advertised:
+        """Ask the record; ask the mirror about whatever that does not tell."""
+        async with self._asking() as asking:
+            told = await self._told()
+            for name in self._settings.databases:
+                if name not in told:
+                    told[name] = await asking.version(name)
+        return Advertised(
+            {name: told[name] for name in self._settings.databases}, self._around.shown, "answered"
+        )
+
+    async def _told(self) -> dict[str, int]:
+        """Read the record; one that does not answer, or lags behind us, tells nothing."""
+        if not self._settings.dns:
+            return {}
+        held = self._working.versions()
+        with contextlib.suppress(FetchError):
+            told = await ask_record(self._around)
+            return {name: told[name] for name in told if told[name] >= held.get(name, 0)}
+        return {}
+
+    async def bring(self, advertised: Advertised, pull: Pull) -> None:
+        """Bring each database that is newer than the one held."""
+        held = self._working.versions()
+        async with self._asking() as asking:
+            for name, version in advertised.versions.items():
+                if version < held.get(name, 0):
+                    raise RollbackError(
+                        f"{self._around.shown}/{cvd_name(name)}: version {version}; "
+                        f"version {held[name]} was there before",
+                        hint="nothing was published; ask who runs that mirror",
+                    )
+                if version > held.get(name, 0):
+                    await asking.database(name, version, pull)
+
+    @contextlib.asynccontextmanager
+    async def _asking(self) -> AsyncIterator["_Asking"]:
+        async with VendorClient(self._around.access, self._around.transcript) as client:
+            yield _Asking(self._around, client)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """The requests of one pull."""
+
+    around: Surroundings
+    client: VendorClient
+
+    async def version(self, name: str) -> int:
+        """Read a database's version where it lies; the one held if that is still there."""
+        headers = {"Range": f"bytes=0-{HEADER_BYTES - 1}"}
+        held = self.around.working.header(name)
+        if held:
+            headers["If-Modified-Since"] = format_datetime(held.built, usegmt=True)
+        answer = await self.client.ask(
+            cvd_name(name), max_bytes=HEADER_BYTES, headers=headers,
+            judge=self.around.judge, beginning=True,
+        )  # fmt: skip
+        if answer.status == 304 and held:
+            return held.version
+        _check_found(answer)
+        return read_header(answer.data, answer.address).version
+
+    async def database(self, name: str, version: int, pull: Pull) -> None:
+        """Bring a whole database with what belongs to it; it takes its place last."""
+        place = self.around.working.folder / cvd_name(name)
+        temporary = files.temporary_beside(place)
+        try:
+            found = await self._whole(name, temporary, pull)
+            if found < version:
+                raise FetchError(
+                    f"{self.around.shown}/{cvd_name(name)}: version {found}, though {version} is "
+                    "advertised: the mirror is not in sync",
+                    hint="nothing was changed; the next pull asks again",
+                )
+            signed = await self._extra(cvd_sign_name(name, found), MAX_SIGN_BYTES)
+            await self._cdiffs(name, found, signed=signed)
+            await asyncio.to_thread(files.promote, temporary, place, mode=0o644)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    async def _whole(self, name: str, target: Path, pull: Pull) -> int:
+        """Save a database and return the version its header claims."""
+        answer = await self.client.save(
+            cvd_name(name), target, max_bytes=self.around.settings.max_release_bytes,
+            limit="max_release_bytes", judge=self._judge_found, on_bytes=pull.on_bytes,
+        )  # fmt: skip
+        with target.open("rb") as file:
+            return read_header(file.read(HEADER_BYTES), answer.address).version
+
+    def _judge_found(self, answer: Answer) -> None:
+        self.around.judge(answer)
+        _check_found(answer)
+
+    async def _cdiffs(self, name: str, newest: int, *, signed: bool) -> None:
+        """Bring cdiffs from the newest back, as far as there are any and as many as are kept.
+
+        One that the mirror does not have is remembered as an empty file, which means to freshclam
+        what it means here: take the whole database.
+        """
+        keep = self.around.settings.keep_cdiffs
+        for version in range(newest, max(newest - keep, 1), -1):
+            cdiff = CdiffName(name, version)
+            if (self.around.working.folder / str(cdiff)).exists():
+                continue
+            if signed:
+                await self._extra(sign_name(cdiff), MAX_SIGN_BYTES)
+            if not await self._extra(str(cdiff), MAX_CDIFF_BYTES):
+                await self._write(str(cdiff), b"")
+                return
+
+    async def _extra(self, file_name: str, max_bytes: int) -> bool:
+        """Bring a small file that need not exist; tell whether it does."""
+        if (self.around.working.folder / file_name).exists():
+            return True
+        answer = await self.client.ask(file_name, max_bytes=max_bytes, judge=self.around.judge)
+        if answer.status in _GONE or (answer.status in _GOOD and not answer.data):
+            return False
+        _check_found(answer)
+        await self._write(file_name, answer.data)
+        return True
+
+    async def _write(self, file_name: str, data: bytes) -> None:
+        path = self.around.working.folder / file_name
+        try:
+            await asyncio.to_thread(files.write, path, data)
+        except OSError as exc:
+            raise StateError(f"{path}: {exc.strerror or exc}") from exc
+
+
+def _check_found(answer: Answer) -> None:
+    if answer.status in _GOOD:
+        return
+    if 400 <= answer.status < 500:
+        raise RefusedError(f"{answer.address}: {answer.status}", hint="check url and databases")
+    raise FetchError(f"{answer.address}: {answer.status}")

@@ -1,0 +1,134 @@
+"""An upstream of kind ``clamav`` from its settings: defaults, problems, the driver."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from keys.errors import SettingsError
+from keys.trust.vendor.anchors import Anchors
+from mirror.feeds import UpstreamSettings
+from mirror.upstream.access import Access
+from mirror.upstream.auth import basic, open_auth
+from mirror.upstream.base import Feed
+from mirror.upstream.clamav.adapter import ClamavUpstream
+from mirror.upstream.clamav.cvdupdate import CvdUpdate
+from mirror.upstream.clamav.drivers import Driver, Surroundings
+from mirror.upstream.clamav.freshclam import Freshclam
+from mirror.upstream.clamav.layout import (
+    OFFICIAL_DOMAIN,
+    OFFICIAL_RECORD,
+    OFFICIAL_URL,
+    is_database_name,
+)
+from mirror.upstream.clamav.native import Native
+from mirror.upstream.clamav.working import Working
+from mirror.upstream.transcript import Transcript
+from mirror.upstream.txt import PORT, Resolver
+
+MIN_OFFICIAL_SECONDS = 3600
+MIN_PRIVATE_SECONDS = 60
+
+_DRIVERS: Mapping[str, Callable[[Surroundings], Driver]] = {
+    "cvdupdate": CvdUpdate,
+    "freshclam": Freshclam,
+    "native": Native,
+}
+
+
+def open_clamav(feed: Feed) -> ClamavUpstream:
+    """Build the upstream for one pull; nothing is asked and nothing is written yet.
+
+    Raises:
+        SettingsError, UsageError: its settings cannot be followed.
+
+    """
+    settings = completed(feed.settings)
+    for problem in problems(settings):
+        raise problem
+    credential = feed.credential
+    auth = open_auth(settings, credential)
+    access = Access.of(settings, basic(credential) if credential and not auth else auth)
+    around = Surroundings(
+        settings=settings,
+        access=access,
+        credential=credential,
+        working=Working(feed.folder / "databases", settings.databases),
+        resolver=Resolver.parse(settings.resolver),
+        transcript=Transcript(access.redactor),
+    )
+    driver = _DRIVERS[settings.driver](around)
+    return ClamavUpstream(feed, around, driver, _anchors(settings))
+
+
+def completed(settings: UpstreamSettings) -> UpstreamSettings:
+    """Return settings with defaults by whom they ask: the vendor, if nobody else is named."""
+    url = settings.url or OFFICIAL_URL
+    official = is_official(url)
+    return msgspec.structs.replace(
+        settings,
+        url=url,
+        driver=settings.driver or ("cvdupdate" if official else "native"),
+        dns=settings.dns or (OFFICIAL_RECORD if official else ""),
+    )
+
+
+def is_official(url: str) -> bool:
+    """Tell whether an address is the vendor's own network."""
+    host = (urlsplit(url).hostname or "").rstrip(".").lower()
+    return host == OFFICIAL_DOMAIN or host.endswith(f".{OFFICIAL_DOMAIN}")
+
+
+def _anchors(settings: UpstreamSettings) -> Anchors | None:
+    return Anchors.load(Path(settings.certificates)) if settings.certificates else None
+
+
+def problems(settings: UpstreamSettings) -> Iterator[SettingsError]:
+    """List what is wrong with completed settings."""
+    for reason, hint in (*_of_any(settings), *_of_driver(settings)):
+        yield SettingsError(f"upstream {settings.name}: {reason}", hint=hint)
+    for opening in (lambda: Resolver.parse(settings.resolver), lambda: _anchors(settings)):
+        try:
+            opening()
+        except SettingsError as exc:
+            yield exc
+
+
+def _of_any(settings: UpstreamSettings) -> Iterator[tuple[str, str]]:
+    names = settings.databases
+    if not names or len(set(names)) < len(names) or not all(map(is_database_name, names)):
+        yield f"databases: {', '.join(names) or 'none'}: name each once, without .cvd", ""
+    floor = MIN_OFFICIAL_SECONDS if is_official(settings.url) else MIN_PRIVATE_SECONDS
+    if settings.interval_seconds < floor:
+        yield f"interval_seconds: {settings.interval_seconds}: no less than {floor} here", ""
+    if settings.signatures != "legacy" and not settings.certificates:
+        yield (
+            f"certificates: missing, needed for signatures = {settings.signatures!r}",
+            "name the folder that holds ClamAV's clamav.crt",
+        )
+
+
+def _of_driver(settings: UpstreamSettings) -> Iterator[tuple[str, str]]:
+    if settings.driver == "native" and is_official(settings.url):
+        yield (
+            f"driver: native: {settings.url} takes its own programs only",
+            "leave driver out (cvdupdate), or name a private mirror as url",
+        )
+    if settings.driver == "cvdupdate":
+        yield from _of_cvdupdate(settings)
+    if settings.driver == "freshclam" and settings.auth not in {"none", "basic"}:
+        yield f"auth: {settings.auth}: freshclam shows a user name and password only", ""
+
+
+def _of_cvdupdate(settings: UpstreamSettings) -> Iterator[tuple[str, str]]:
+    if settings.credentialed:
+        yield "auth: cvdupdate shows no credential", "set driver = 'native'"
+    if settings.dns != OFFICIAL_RECORD:
+        yield f"dns: {settings.dns or 'none'}: cvdupdate asks {OFFICIAL_RECORD} only", ""
+    if (
+        settings.resolver
+        and not settings.resolver.endswith(f":{PORT}")
+        and ":" in settings.resolver
+    ):
+        yield "resolver: cvdupdate takes an address without a port", ""

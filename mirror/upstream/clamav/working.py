@@ -1,0 +1,88 @@
+"""The working folder: what a driver brought, in the vendor's own names; nothing of it is believed.
+
+Nobody but the driver writes here and nobody serves from here. Headers are read to know what to
+ask for next; belief begins with copies elsewhere.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from keys import files
+from keys.errors import StateError, TrustError
+from keys.trust.vendor.cvd import read_header
+from keys.trust.vendor.header import HEADER_BYTES, Header
+from mirror.upstream.clamav.layout import CdiffName, cvd_name, cvd_sign_name, sign_name
+
+_LEFT_BEHIND = ("tmp.*", f"{files.TEMPORARY_PREFIX}*")  # by freshclam, by us
+
+
+class Working:
+    """The folder of one upstream, with the databases it is for."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self.folder = folder
+        self.names = tuple(names)
+
+    def make(self) -> None:
+        """Make the folder.
+
+        Raises:
+            StateError: the disk refuses.
+
+        """
+        try:
+            files.make_folder(self.folder)
+        except OSError as exc:
+            raise StateError(f"{self.folder}: {exc.strerror or exc}") from exc
+
+    def header(self, name: str) -> Header | None:
+        """Return what a database's header says; None when there is none that can be read."""
+        try:
+            with (self.folder / cvd_name(name)).open("rb") as file:
+                return read_header(file.read(HEADER_BYTES), cvd_name(name))
+        except (OSError, TrustError):
+            return None
+
+    def versions(self) -> dict[str, int]:
+        """Tell which version of each database lies here, by its header."""
+        headers = {name: self.header(name) for name in self.names}
+        return {name: header.version for name, header in headers.items() if header}
+
+    def cdiffs(self, name: str) -> list[CdiffName]:
+        """List a database's cdiffs, oldest first."""
+        found = (CdiffName.parse(path.name) for path in self.folder.glob(f"{name}-*.cdiff"))
+        return sorted(cdiff for cdiff in found if cdiff and cdiff.name == name)
+
+    def holds(self, file_name: str) -> bool:
+        """Tell whether a file of this name lies here."""
+        return (self.folder / file_name).is_file()
+
+    def prune(self, *, keep_cdiffs: int) -> None:
+        """Remove what no database needs any more: old cdiffs, signatures of what is gone."""
+        needed = {cvd_name(name) for name in self.names}
+        for name in self.names:
+            if header := self.header(name):
+                needed.add(cvd_sign_name(name, header.version))
+            for cdiff in self.cdiffs(name)[-keep_cdiffs:] if keep_cdiffs else ():
+                needed |= {str(cdiff), sign_name(cdiff)}
+        for path in (*self.folder.glob("*.cvd"), *self.folder.glob("*.c*diff*"),
+                     *self.folder.glob("*.sign")):  # fmt: skip
+            if path.name not in needed:
+                path.unlink(missing_ok=True)
+        for pattern in _LEFT_BEHIND:
+            for path in self.folder.glob(pattern):
+                _remove(path)
+
+    def drop(self, file_name: str) -> None:
+        """Remove a refused file, so that the next pull brings it anew."""
+        (self.folder / file_name).unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
