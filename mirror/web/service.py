@@ -17,6 +17,7 @@ from mirror.web.access import ADDRESS, VISITOR
 from mirror.web.errors import RETRY_SECONDS, Handler, Refusal, errors
 from mirror.web.metrics import Metrics
 from mirror.web.native.clamav import ClamavLayout
+from mirror.web.native.files import FilesLayout
 from mirror.web.repository import Repositories
 from mirror.web.sending import SENT
 
@@ -50,6 +51,7 @@ class Service:
         self._metrics = metrics
         self._clock = clock
         self._in_flight = 0
+        self._plain = FilesLayout()
 
     def application(self) -> web.Application:
         """Build the application."""
@@ -60,6 +62,7 @@ class Service:
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/r/{rest:.*}", self._repository)
         app.router.add_get("/clamav/{name}", self._clamav)
+        app.router.add_get("/files{rest:(/.*)?}", self._files)
         return app
 
     async def _healthz(self, _request: web.Request) -> web.Response:
@@ -73,6 +76,9 @@ class Service:
 
     async def _clamav(self, request: web.Request) -> web.StreamResponse:
         return await ClamavLayout(self._current.repositories).answer(request, now=self._clock())
+
+    async def _files(self, request: web.Request) -> web.StreamResponse:
+        return await self._plain.answer(self._current.repositories, request, now=self._clock())
 
     def _limits(self) -> Middleware:
         """Shed what is too much; end what takes too long."""

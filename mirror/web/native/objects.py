@@ -27,11 +27,15 @@ def cache_control(*, is_public: bool, is_fixed: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Sends what was found, to visitors who may have it."""
+    """Sends what was found, to visitors who may have it.
+
+    ``may_go_back`` says that a later time than the file's own is that of a release taken back.
+    """
 
     repositories: Repositories
     request: web.Request
     visitor: Visitor
+    may_go_back: bool = False
 
     async def send(
         self,
@@ -72,7 +76,9 @@ class Sender:
         if "If-None-Match" in self.request.headers or modified is None:
             return sending.unchanged(self.request, etag)
         since = self.request.if_modified_since
-        return since is not None and since >= modified
+        if since is None or self.may_go_back:
+            return since == modified
+        return since >= modified
 
     async def _body(
         self, found: Found, etag: str, headers: Mapping[str, str]

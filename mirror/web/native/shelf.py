@@ -6,20 +6,15 @@ A file that is named like another one's sidecar is itself: what a release holds 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from keys.model.release import (
-    MAX_SIDECARS_BYTES,
-    File,
-    Manifest,
-    Sidecars,
-    decode_sidecars,
-    sidecars_target,
-)
+from keys.model.release import File, Manifest
+from keys.model.sidecars import MAX_SIDECARS_BYTES, Sidecars, decode_sidecars, sidecars_target
 from mirror.offers import Offer
 from mirror.web.native.index import NativeIndex
 from mirror.web.native.plain import PUBLIC_KEY
 
+NO_SIDECARS = Sidecars()
 CHECKSUM = ".sha256"
 SIGNATURE = ".minisig"
 MAX_FILES_KNOWN = 200_000  # of all releases that are kept in memory together
@@ -30,8 +25,8 @@ class Shelf:
     """One release's plain files by path, sorted, the vendor's own containers among them."""
 
     manifest: Manifest
-    files: Mapping[str, File]
-    sidecars: Sidecars
+    files: Mapping[str, File] = field(default_factory=dict)
+    sidecars: Sidecars = NO_SIDECARS
 
     def beside(self, path: str) -> bytes | None:
         """Return the sidecar of this name, made from what is known; None where there is none."""
@@ -90,7 +85,7 @@ async def _read(index: NativeIndex, offer: Offer, manifest: Manifest) -> Shelf:
 
 async def _sidecars(index: NativeIndex, offer: Offer, manifest: Manifest) -> Sidecars:
     if manifest.sidecars is None:
-        return Sidecars()
+        return NO_SIDECARS
     target = sidecars_target(manifest.channel, manifest.sequence)
     data = await index.document(offer, target, manifest.sidecars, max_bytes=MAX_SIDECARS_BYTES)
     return await asyncio.to_thread(decode_sidecars, data, target)
