@@ -147,12 +147,3 @@ def _decoded(key: PublicKey, signature: str, what: str) -> int:
     if number >= key.modulus:
         raise SignatureError(f"{what}: its signature is not below the modulus")
     return number
-
-
-def digits(number: int, length: int) -> str:
-    """Write a number as ClamAV's digits, at least ``length`` of them."""
-    text = ""
-    while number or len(text) < length:
-        text += _DIGITS[number % (1 << _BITS)]
-        number >>= _BITS
-    return text
