@@ -72,6 +72,7 @@ class UpstreamSettings(Table, frozen=True):
     allow_unsigned: bool = False  # take what no signature of the vendor vouches for
 
     driver: Literal["cvdupdate", "freshclam", "native", ""] = ""  # clamav
+    program: str = ""  # cvdupdate, freshclam: the program; empty: looked for
     databases: tuple[str, ...] = ("main", "daily", "bytecode")
     signatures: Literal["legacy", "sign", "both"] = "legacy"  # clamav: what must be there
     certificates: str = ""  # clamav: folder of the anchors of .sign files

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from keys.errors import SettingsError
+from keys.trust.vendor import rsa
 from keys.trust.vendor.anchors import Anchors
 from mirror.feeds import UpstreamSettings
 from mirror.upstream.access import Access
@@ -37,7 +38,7 @@ _DRIVERS: Mapping[str, Callable[[Surroundings], Driver]] = {
 }
 
 
-def open_clamav(feed: Feed) -> ClamavUpstream:
+def open_clamav(feed: Feed, *, keys: rsa.Keys = rsa.CLAMAV) -> ClamavUpstream:
     """Build the upstream for one pull; nothing is asked and nothing is written yet.
 
     Raises:
@@ -59,7 +60,7 @@ def open_clamav(feed: Feed) -> ClamavUpstream:
         transcript=Transcript(access.redactor),
     )
     driver = _DRIVERS[settings.driver](around)
-    return ClamavUpstream(feed, around, driver, _anchors(settings))
+    return ClamavUpstream(feed, around, driver, _anchors(settings), keys=keys)
 
 
 def completed(settings: UpstreamSettings) -> UpstreamSettings:
