@@ -23,13 +23,15 @@ Ranking = tuple[tuple[str, str], ...]
 class Offer:
     """One channel: the release that ``stable`` points at here, and all that are kept.
 
-    ``problem`` says why a channel that exists cannot be served.
+    ``since`` is when what is pointed at was last signed in this store, or arrived there: nothing
+    changed after it. ``problem`` says why a channel that exists cannot be served.
     """
 
     repository: str
     channel: str
     pointed: Manifest | None = None
     releases: Mapping[int, Manifest] = field(default_factory=lambda: MappingProxyType({}))
+    since: datetime | None = None
     problem: str = ""
 
     def newest(self, covers: Callable[[datetime], bool] | None = None) -> Manifest | None:

@@ -99,6 +99,12 @@ class HotRepository:
         parts = [part async for part in self._store.chunks(self.path(place), 0, count)]
         return b"".join(parts)
 
+    async def signed_at(self, role: str) -> datetime | None:
+        """Tell when a role in force was signed in this store, or came into it."""
+        version = self.snapshot.versions.get(role) if self.snapshot else None
+        stat = await self._store.stat(f"r/{self.name}/metadata/{version}.{role}.json")
+        return stat.modified if stat else None
+
     async def _load(self, place: Place) -> Document | None:
         if place.name in self._absent:
             raise MissingError(place.name)

@@ -11,6 +11,7 @@ import msgspec
 
 from keys.errors import MissingError, StoreError
 from keys.model import release as wire
+from keys.model.release import Assurance
 from mirror.fleet.entitlement import BlobIndex, ReleaseBlobs
 from mirror.storage.base import Store
 from mirror.web.layout import TIMESTAMP
@@ -47,6 +48,13 @@ class Snapshot:
     releases: Mapping[str, ReleaseBlobs] = field(default_factory=dict)
     listed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Targets and their sha256, by role; not those of roles that list files."""
+    versions: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def assurance(self) -> Mapping[str, Assurance]:
+        """Tell the assurance of the newest release of each channel."""
+        ordered = sorted(self.releases.values(), key=lambda one: one.sequence)
+        return {one.channel: one.assurance for one in ordered}
 
 
 class _Version(msgspec.Struct):
@@ -98,6 +106,7 @@ class SnapshotReader:
             expires={name: role.expires for name, role in roles.items()},
             index=index,
             releases=releases,
+            versions={name: role.version for name, role in roles.items()},
             listed={name: _pins(role) for name, role in roles.items() if not is_files_role(name)},
         )
 
@@ -157,6 +166,7 @@ class SnapshotReader:
             channel=manifest.channel,
             sequence=manifest.sequence,
             redistribution=manifest.redistribution,
+            assurance=manifest.assurance,
         )
 
     async def _bytes(self, name: str, max_bytes: int = MAX_ROLE_BYTES) -> bytes:

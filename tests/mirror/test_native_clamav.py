@@ -1,7 +1,8 @@
 """``/clamav/``: status codes, headers and bytes, over a vendor's genuine databases."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -76,17 +77,36 @@ async def test_the_probe_of_freshclam_gets_the_header(browser: Browser) -> None:
     [
         pytest.param("Wed, 23 Jun 2021 00:40:08 GMT", 200, id="a second before"),
         pytest.param("Wed, 23 Jun 2021 00:40:09 GMT", 304, id="the header's time"),
-        pytest.param("Mon, 02 Mar 2026 12:00:00 GMT", 304, id="later"),
+        pytest.param("Wed, 23 Jun 2021 00:40:10 GMT", 200, id="a newer version, taken back"),
         pytest.param("yesterday", 200, id="no date"),
     ],
 )
-async def test_a_client_has_the_database_from_its_headers_time_on(
+async def test_a_client_that_sends_the_headers_time_has_the_database(
     browser: Browser, since: str, status: int
 ) -> None:
     answer = await browser.get("/clamav/test.cvd", headers={"If-Modified-Since": since})
     assert answer.status == status
     assert answer.headers["Last-Modified"] == BUILT[3]
     assert len(await answer.read()) == (0 if status == 304 else len(genuine("test-3.cvd")))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "status"),
+    [
+        pytest.param(-1, 200, id="before this release came"),
+        pytest.param(5, 200, id="too close to tell"),
+        pytest.param(20, 304, id="after it"),
+        pytest.param(90, 200, id="in the future"),
+    ],
+)
+async def test_a_client_that_sends_the_time_of_its_download_has_what_was_served_then(
+    browser: Browser, site: WebSite, minutes: int, status: int
+) -> None:
+    published = datetime.now(UTC)  # as the store saw it, whatever the vendor's time of it
+    site.now = published + timedelta(hours=1)
+    since = format_datetime(published + timedelta(minutes=minutes), usegmt=True)
+    answer = await browser.get("/clamav/test.cvd", headers={"If-Modified-Since": since})
+    assert answer.status == status
 
 
 async def test_a_hash_counts_more_than_a_time(browser: Browser) -> None:
@@ -239,6 +259,15 @@ async def test_a_renewal_counts_at_the_next_request(vendor: Browser, site: WebSi
     site.repositories = replace(site.repositories, gate=gate.with_door(door))
     answer = await vendor.get("/clamav/test.cvd", headers=auth("between"))
     assert await answer.read() == genuine("test-3.cvd")
+
+
+async def test_a_customers_download_tells_nothing_of_what_he_may_have_now(
+    vendor: Browser, site: WebSite
+) -> None:
+    site.now = datetime.now(UTC) + timedelta(hours=1)
+    since = format_datetime(site.now - timedelta(minutes=1), usegmt=True)
+    headers = {**auth("late"), "If-Modified-Since": since}
+    assert (await vendor.get("/clamav/test.cvd", headers=headers)).status == 200
 
 
 async def test_of_two_channels_with_one_database_the_first_is_served_and_both_are_named(

@@ -43,7 +43,7 @@ class ClamavLayout:
         if database is None:
             raise not_found()
         whole = await self._index.named(visitor, originals, cvd_name(database), now=now)
-        sender = Sender(self._repositories, request, visitor)
+        sender = Sender(self._repositories, request, visitor, now)
         if name == whole.file.path:
             return await sender.send(whole, modified=(await self._header(whole)).built)
         file = originals(whole.manifest).get(name)

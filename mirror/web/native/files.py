@@ -142,7 +142,7 @@ class _Visit:
             standing = self.visitor.standing(offer.channel, self.now, seen=seen)
             if not await found.repository.allows(found.place, standing):
                 raise uncovered(offer.channel, standing)
-        sender = Sender(self.repositories, self.request, self.visitor, may_go_back=True)
+        sender = Sender(self.repositories, self.request, self.visitor, self.now)
         kind = "application/pdf" if file.path.lower().endswith(".pdf") else _BYTES
         return await sender.send(
             found, modified=manifest.published, content_type=kind, is_fixed=is_fixed

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
@@ -31,6 +31,7 @@ _RELEASE = re.compile(r"([a-z0-9][a-z0-9-]{0,62})/releases/([1-9][0-9]{0,15})\.j
 
 HEAD_BYTES = 512
 MAX_HEADS = 1000
+CLOCKS_APART = timedelta(minutes=15)  # a client's clock, a replica that noticed a release later
 
 Names = Callable[[Manifest], Mapping[str, File]]
 """Tell under which names a layout serves the files of a release."""
@@ -152,6 +153,16 @@ class NativeIndex:
         if newest and newest is not found.manifest and name in names(newest):
             raise uncovered(found.offer.channel, self._standing(found.offer, visitor, now))
 
+    def settled(self, found: Found) -> datetime | None:
+        """Tell from when on a download of this file had the bytes that are served now.
+
+        None where that is not known: a visitor's release follows his licence, too.
+        """
+        since = found.offer.since
+        if self._gated or since is None or found.manifest is not found.offer.pointed:
+            return None
+        return since + CLOCKS_APART
+
     async def head(self, found: Found) -> bytes:
         """Return the first ``HEAD_BYTES`` of a file, read from the store once.
 
@@ -216,7 +227,21 @@ class NativeIndex:
             return Offer(repository.name, channel, None, releases)
         sequence, sha256 = pointer.sequence, pointer.manifest_sha256
         pointed = await _manifest(repository, channel, sequence, sha256)
-        return Offer(repository.name, channel, pointed, {**releases, sequence: pointed})
+        return Offer(
+            repository.name,
+            channel,
+            pointed,
+            {**releases, sequence: pointed},
+            since=await self._since(repository, channel),
+        )
+
+    async def _since(self, repository: HotRepository, channel: str) -> datetime | None:
+        """Tell after which time nothing changed that decides what a channel offers."""
+        times = [await repository.signed_at(channel)]
+        site = self._repositories.get(SITE)
+        if site and site is not repository:
+            times.append(await site.signed_at("policy"))
+        return max((time for time in times if time), default=None)
 
     async def _pointer(
         self, repository: HotRepository, channel: str, listed: Mapping[str, str]

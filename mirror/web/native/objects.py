@@ -27,15 +27,12 @@ def cache_control(*, is_public: bool, is_fixed: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Sends what was found, to visitors who may have it.
-
-    ``may_go_back`` says that a later time than the file's own is that of a release taken back.
-    """
+    """Sends what was found, to visitors who may have it."""
 
     repositories: Repositories
     request: web.Request
     visitor: Visitor
-    may_go_back: bool = False
+    now: datetime
 
     async def send(
         self,
@@ -47,7 +44,7 @@ class Sender:
     ) -> web.StreamResponse:
         """Answer with a file, a range of it, or that the client has it.
 
-        ``modified`` is the vendor's own time of it; without one only its hash tells of a change.
+        ``modified`` is the vendor's own time of it.
         ``is_fixed`` says that its name never has other bytes.
 
         Raises:
@@ -60,7 +57,7 @@ class Sender:
         common = {"ETag": etag, "Cache-Control": caching}
         if modified is not None:
             common["Last-Modified"] = format_datetime(modified.astimezone(UTC), usegmt=True)
-        if self._is_unchanged(etag, modified):
+        if self._is_unchanged(found, etag, modified):
             return web.Response(status=304, headers=common)
         return await self._body(found, etag, {**common, "Content-Type": content_type})
 
@@ -71,14 +68,20 @@ class Sender:
             is_public=self.repositories.public and word == "public", is_fixed=is_fixed
         )
 
-    def _is_unchanged(self, etag: str, modified: datetime | None) -> bool:
-        """Tell whether the client has these bytes; a hash it shows counts more than a time."""
-        if "If-None-Match" in self.request.headers or modified is None:
+    def _is_unchanged(self, found: Found, etag: str, modified: datetime | None) -> bool:
+        """Tell whether the client has these bytes; a hash it shows counts more than a time.
+
+        Clients send back the time they were told, or that of their own download (freshclam does
+        for a custom URL). The one must be exactly the file's: releases go back, too. The other
+        must be after this release came into force here, whatever the vendor's time of it.
+        """
+        if "If-None-Match" in self.request.headers:
             return sending.unchanged(self.request, etag)
         since = self.request.if_modified_since
-        if since is None or self.may_go_back:
-            return since == modified
-        return since >= modified
+        if since is None or since == modified:
+            return since is not None
+        settled = self.repositories.index.settled(found)
+        return settled is not None and settled <= since <= self.now
 
     async def _body(
         self, found: Found, etag: str, headers: Mapping[str, str]
