@@ -10,6 +10,7 @@ from keys import settings as toml
 from keys.errors import NameRefusedError, SettingsError
 from keys.model.names import check_channel
 from keys.settings import Count, Duration, Positive, Seconds, SecondsOrNone, Table
+from mirror import feed_rules
 from mirror.feeds import UpstreamSettings
 from mirror.presets import PRESETS, filled
 
@@ -182,6 +183,8 @@ def _upstream(upstream: UpstreamSettings) -> Iterator[str]:
             yield f"{key}: missing, needed for {_kind_or_preset(upstream)}"
     if preset and upstream.interval_seconds < preset.floor_seconds:
         yield f"interval_seconds: {preset.title} allows no less than {preset.floor_seconds}"
+    if upstream.kind == "http":
+        yield from feed_rules.problems(upstream)
     if upstream.channel:
         try:
             check_channel(upstream.channel)

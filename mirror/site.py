@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from keys.credentials import Credential, passphrase, read_secret
+from keys.credentials import Credential, Secret, passphrase, read_secret
 from keys.errors import Error, SettingsError, StateError
 from keys.model.release import LICENCE_STATUS_TARGET, LicenceEnd, LicenceStatus, encode
 from keys.model.standing import LicenceState, suspended
 from keys.signing.delegations import CHANNELS
 from keys.signing.keyring import open_ring
 from keys.signing.layout import SITE
+from keys.signing.minisign import SidecarSigner, open_sidecar_signer
 from keys.signing.publisher import Publisher
 from keys.signing.state import SNAPSHOT, TIMESTAMP
 from keys.trust.tuf_api import Signer
@@ -48,6 +49,9 @@ Standing = Callable[[LicenceSettings, datetime], LicenceState]
 Ring = Callable[[Settings], Mapping[str, Signer]]
 """Open the online keys by name; UsageError when one cannot be used."""
 
+SidecarKey = Callable[[Settings], SidecarSigner | None]
+"""Open the key that signs plain files, where there is one; UsageError when it cannot be used."""
+
 
 def online_keys(settings: Settings) -> Path:
     """Tell the folder of the online keys."""
@@ -62,9 +66,22 @@ def open_online_ring(settings: Settings) -> Mapping[str, Signer]:
         UsageError: no passphrase, or a key cannot be used.
 
     """
+    return open_ring(online_keys(settings), _passphrase(settings))
+
+
+def open_sidecar_key(settings: Settings) -> SidecarSigner | None:
+    """Open the key that signs plain files; None where the site has none.
+
+    Raises:
+        UsageError: no passphrase, or the key cannot be used.
+
+    """
+    return open_sidecar_signer(online_keys(settings), _passphrase(settings))
+
+
+def _passphrase(settings: Settings) -> Secret:
     name = settings.signing.passphrase_file
-    secret = passphrase(Path(name) if name else None, PASSPHRASE_VARIABLE)
-    return open_ring(online_keys(settings), secret)
+    return passphrase(Path(name) if name else None, PASSPHRASE_VARIABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +89,15 @@ class MirrorSite:
     """The collaborators of one mirror.
 
     ``standing`` reads this site's own licences; ``entitlements`` tells what its customers'
-    licences still cover, so that those releases are kept; ``ring`` opens the online keys.
+    licences still cover, so that those releases are kept; ``ring`` opens the online keys, and
+    ``sidecar_key`` the one that signs plain files.
     """
 
     settings: Settings
     standing: Standing
     entitlements: Callable[[], Iterable[Entitlement]] = tuple
     ring: Ring = open_online_ring
+    sidecar_key: SidecarKey = open_sidecar_key
 
     @property
     def folder(self) -> Path:
@@ -121,6 +140,7 @@ class MirrorSite:
             self.editions,
             keep_releases=self.settings.keep_releases,
             entitlements=self.entitlements,
+            sidecars=lambda: self.sidecar_key(self.settings),
         )
 
     @property
@@ -203,6 +223,8 @@ class MirrorSite:
         credential = _credential(settings, licence)
         if settings.kind == "clamav":
             return open_clamav(self._feed(settings, credential))
+        if settings.kind == "http":
+            return HttpUpstream(self._feed(settings, credential), open_auth(settings, credential))
         if settings.kind != "tuf":
             raise SettingsError(f"upstream {settings.name}: kind: missing")
         access = Access.of(settings, basic(credential) if credential else ANONYMOUS)
@@ -213,15 +235,6 @@ class MirrorSite:
     def _feed(self, settings: UpstreamSettings, credential: Credential | None) -> Feed:
         folder = self.folder / "state" / "upstreams" / settings.name
         return Feed(settings, credential, self.pull_state(settings.name).read().version, folder)
-
-    def _feed(self, settings: UpstreamSettings, licence: LicenceSettings | None) -> Feed:
-        """Gather what an adapter of someone else's feed is built from."""
-        return Feed(
-            settings=settings,
-            credential=_credential(settings, licence),
-            last=self.pull_state(settings.name).read().version,
-            folder=self.folder / "state" / "upstreams" / settings.name,
-        )
 
     async def renew(self, *, by: Order, now: datetime) -> tuple[str, ...]:
         """Sign anew what is due, and say where this site's licences stand; return the roles.

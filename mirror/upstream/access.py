@@ -1,7 +1,5 @@
 """Where a vendor is and how to get in: one origin that is shown the credential."""
 
-import contextlib
-import ipaddress
 import ssl
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +9,7 @@ from yarl import URL
 
 from keys.credentials import redact_url
 from keys.errors import SettingsError, UsageError
+from mirror.feed_rules import is_loopback
 from mirror.feeds import UpstreamSettings
 from mirror.upstream.auth import ANONYMOUS, Auth
 from mirror.upstream.redaction import Redactor
@@ -70,13 +69,6 @@ def check_address(access: Access) -> URL:
             f"{shown}: the credential would travel in the clear", hint="use an https address"
         )
     return url / "" if not url.path.endswith("/") else url
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host's name or address never leaves this machine."""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def trust(ca_file: str, certificate: tuple[str, str] | None = None) -> ssl.SSLContext:

@@ -1,9 +1,11 @@
 """Known secrets, in any spelling of an address, taken out of text before anyone can read it."""
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from keys.credentials import Secret, redact_url
+from keys.errors import Error
 
 _URL = re.compile(r"https?://[^\s'\"<>]+")
 _HIDDEN = "***"
@@ -29,6 +31,16 @@ class Redactor:
     def secrets(self, text: str) -> str:
         """Return text without the known secrets, addresses otherwise as they are."""
         return self._pattern.sub(_HIDDEN, text) if self._pattern else text
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """Let no error out whose text holds a secret; what caused it is left out for the same."""
+        try:
+            yield
+        except Error as exc:
+            exc.args = tuple(self.text(str(part)) for part in exc.args)
+            exc.hint = self.text(exc.hint)
+            raise exc from None
 
     def holds(self, text: str) -> bool:
         """Tell whether a known secret stands in a text."""

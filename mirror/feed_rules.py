@@ -1,0 +1,118 @@
+"""What an upstream's settings must be for its feed to be pulled, and what that proves. Pure."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from keys.errors import UsageError
+from keys.model.release import Assurance
+from keys.trust.vendor.openpgp import check_fingerprint
+from mirror.feeds import UpstreamSettings
+
+_ASSURANCE = {
+    "openpgp": Assurance.signed,
+    "minisign": Assurance.signed,
+    "cvd": Assurance.signed,
+    "sha512": Assurance.digest,
+    "sha256": Assurance.digest,
+    "md5": Assurance.digest,
+    "github-digest": Assurance.digest,
+    "size": Assurance.size,
+}
+_SIDECARS = {"openpgp", "minisign", "sha512", "sha256", "md5"}
+_AUTH_NEEDS: Mapping[str, tuple[str, ...]] = {
+    "none": (),
+    "basic": (),
+    "header": ("token_file",),
+    "path": ("token_file",),
+    "query": ("auth_name", "token_file"),
+    "form": ("auth_name", "token_file"),
+    "mtls": ("client_cert", "client_key"),
+}
+_VERSION_NEEDS: Mapping[str, tuple[str, ...]] = {
+    "version-file": ("version_at",),
+    "json-pointer": ("version_at", "version_pointer"),
+    "dns-txt": ("version_at",),
+}
+
+
+def promised(verify: Sequence[str]) -> Assurance:
+    """Tell the assurance of files that pass all of these checks."""
+    ranks = list(Assurance)
+    return min((_ASSURANCE[one] for one in verify), key=ranks.index, default=Assurance.none)
+
+
+def is_protected(url: str) -> bool:
+    """Tell whether nobody on the way can change what is sent: https, or never off this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host's name or address never leaves this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def unsigned_refusal(upstream: UpstreamSettings) -> str:
+    """Say why what no signature of the vendor vouches for is not taken; empty when it is."""
+    assurance = promised(upstream.verify)
+    if assurance is Assurance.signed:
+        return ""
+    if not upstream.allow_unsigned:
+        return (
+            f"allow_unsigned: the vendor's signature is not verified (assurance "
+            f"{assurance.value}); add it to verify, or set allow_unsigned = true"
+        )
+    if not is_protected(upstream.url):
+        return f"url: assurance {assurance.value} needs https: anybody on the way could change it"
+    return ""
+
+
+def problems(upstream: UpstreamSettings) -> Iterator[str]:
+    """List what is wrong with an upstream of kind ``http``."""
+    needed = [*_AUTH_NEEDS[upstream.auth], *_VERSION_NEEDS.get(upstream.version, ())]
+    for key in needed:
+        if not getattr(upstream, key):
+            yield f"{key}: missing, needed for auth {upstream.auth!r}, version {upstream.version!r}"
+    if upstream.auth == "basic" and not (upstream.licence or upstream.username):
+        yield "username: missing, needed for auth 'basic'"
+    if upstream.auth == "mtls" and not upstream.url.startswith("https:"):
+        yield "url: a client certificate is only shown over https"
+    if reason := unsigned_refusal(upstream):
+        yield reason
+    yield from _version(upstream)
+    yield from _keys(upstream)
+
+
+def _version(upstream: UpstreamSettings) -> Iterator[str]:
+    pointer = upstream.version_pointer
+    if upstream.version == "sidecar" and not _SIDECARS.intersection(upstream.verify):
+        yield "version: sidecar: verify lists none"
+    if upstream.version == "json-pointer" and pointer and not pointer.startswith("/"):
+        yield f"version_pointer: {pointer!r}: not a JSON pointer, write /name"
+    if upstream.version == "dns-txt" and pointer and not _is_number(pointer):
+        yield f"version_pointer: {pointer!r}: not the number of a field"
+    if "github-digest" in upstream.verify and not upstream.version_at:
+        yield "version_at: missing, needed for github-digest: the release in GitHub's API"
+    if upstream.names and "?" in upstream.url:
+        yield "url: with names, it holds no query"
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 4
+
+
+def _keys(upstream: UpstreamSettings) -> Iterator[str]:
+    signed = {"openpgp", "minisign"}.intersection(upstream.verify)
+    if signed and not upstream.verify_keys:
+        yield f"verify_keys: missing, needed for {', '.join(sorted(signed))}"
+    if "openpgp" in signed and not upstream.fingerprints:
+        yield "fingerprints: missing, needed for openpgp"
+    for text in upstream.fingerprints:
+        try:
+            check_fingerprint(text)
+        except UsageError as exc:
+            yield f"fingerprints: {exc}"
