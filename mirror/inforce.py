@@ -19,12 +19,12 @@ from keys.signing.state import ROOT, TARGETS, State
 from keys.trust.tuf_api import Signer
 from mirror import check
 from mirror import settings as loader
+from mirror.facts import read_facts
 from mirror.fleet.ledger import customers_file, entitlements, hosts_file, open_door
 from mirror.fleet.sharing import Sharing
 from mirror.fleet.throttle import Throttle
 from mirror.licences import Licences
 from mirror.offers import ranking
-from mirror.pulls import Failure, Pulled
 from mirror.rollout import Entitlement
 from mirror.settings import LicenceSettings, ServeSettings, Settings
 from mirror.site import MirrorSite, online_keys, open_online_ring
@@ -105,25 +105,8 @@ class InForce:
 
     def facts(self) -> Facts:
         """Tell what metrics show; reads the upstreams' memories."""
-        now, site = self.clock(), self.site
         snapshots = {name: one.snapshot for name, one in self.repositories.by_name.items()}
-        standings = site.standings(now).items()
-        return Facts(
-            now=now,
-            expires={name: one.expires for name, one in snapshots.items() if one},
-            upstreams={one.name: self._memory(one.name) for one in site.settings.upstream},
-            licences={
-                name: found if isinstance(found, LicenceState) else None
-                for name, found in standings
-            },
-        )
-
-    def _memory(self, upstream: str) -> Pulled:
-        """Return what is remembered of an upstream; damaged, it counts as a failure."""
-        try:
-            return self.site.pull_state(upstream).read()
-        except Error as exc:
-            return Pulled(failure=Failure.of(exc, at=self.clock()))
+        return read_facts(self.site, snapshots, now=self.clock())
 
     def subjects(self) -> tuple[Subject, ...]:
         """List what is watched."""

@@ -11,6 +11,7 @@ from keys import files
 from keys.errors import Error, StateError
 
 MAX_STATE_BYTES = 1 << 20
+STATES = ("ok", "held", "failed", "stopped", "never pulled")
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -57,6 +58,14 @@ class Pulled(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         times = [self.not_before] if by_hand else [self.not_before, self.next_pull]
         latest = max((at for at in times if at is not None), default=now)
         return latest if latest > now else None
+
+    def state(self, *, held: bool) -> str:
+        """Say in a word how the upstream stands; see ``STATES``."""
+        if self.failure:
+            return "stopped" if self.stopped else "failed"
+        if held:
+            return "held"
+        return "ok" if self.last_success else "never pulled"
 
     def differs(self, other: "Pulled") -> bool:
         """Tell whether anything but times differs."""

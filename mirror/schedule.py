@@ -91,7 +91,17 @@ class Schedule:
         result = await self._pull(name)
         if result.outcome == "published":
             structlog.get_logger().info("published", **_shown(result))
+        self._tell_held(result)
         return result.outcome if result.outcome != "published" else ""
+
+    def _tell_held(self, result: Result) -> None:
+        """Tell of what is held once, until it changes."""
+        what = f"held {result.upstream}"
+        held = result.detail if result.outcome == "held" else ""
+        if held and self._told.get(what) != held:
+            structlog.get_logger().warning("held", upstream=result.upstream, detail=held)
+        if result.outcome in {"held", "published", "unchanged"}:
+            self._told[what] = held
 
     async def _renewals(self) -> None:
         while True:

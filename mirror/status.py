@@ -16,9 +16,9 @@ from mirror import reloads
 from mirror.catalogue import Catalogue, read_catalogue
 from mirror.licences import dates_of
 from mirror.policy import read_choice
-from mirror.pulls import Failure
-from mirror.settings import LicenceSettings
+from mirror.settings import SITE, LicenceSettings
 from mirror.site import MirrorSite
+from mirror.upstream_status import UpstreamStatus, read_upstream, troubles
 
 OFFLINE_ROLES = ("root", "targets")
 OFFLINE_WARNING = timedelta(days=30)
@@ -64,21 +64,6 @@ class RepositoryStatus(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class UpstreamStatus(msgspec.Struct, frozen=True):
-    """One upstream as its last pull left it."""
-
-    name: str
-    kind: str
-    state: str  # ok, failed, stopped, never pulled
-    release: str = ""
-    last_success: datetime | None = None
-    last_change: datetime | None = None
-    next_pull: datetime | None = None
-    failure: Failure | None = None
-    requests: int = 0
-    received_bytes: int = 0
-
-
 class LicenceStatus(msgspec.Struct, frozen=True):
     """One licence of the site's own."""
 
@@ -106,18 +91,30 @@ async def read_status(site: MirrorSite, *, now: datetime) -> Status:
     """Look at everything; writes nothing, needs no signing key."""
     choices = await _choices(site)
     repositories = [await _repository(site, name, choices, now) for name in site.repositories]
+    assurances = _assurances(repositories)
     upstreams = [
-        _upstream(site, upstream.name, upstream.kind) for upstream in site.settings.upstream
+        read_upstream(site, one, assurances.get(one.channel, ""), now=now)
+        for one in site.settings.upstream
     ]
     standings = site.standings(now)
     licences = licence_statuses(site.settings.licence, standings)
     problems = [
         *(line for repository in repositories for line in _troubles(repository)),
-        *(_trouble(upstream) for upstream in upstreams if upstream.failure),
+        *(line for upstream in upstreams for line in troubles(upstream)),
         *(line for licence in licences for line in _ending(licence)),
         *_refused(site),
     ]
     return Status(now, repositories, upstreams, licences, problems)
+
+
+def _assurances(repositories: Iterable[RepositoryStatus]) -> dict[str, str]:
+    """Tell the assurance of the newest release of each channel this site signs."""
+    return {
+        channel.name: channel.releases[0].assurance
+        for repository in repositories
+        for channel in repository.channels
+        if repository.name == SITE and channel.releases
+    }
 
 
 async def _choices(site: MirrorSite) -> Mapping[str, Pin]:
@@ -168,21 +165,6 @@ def _channel(catalogue: Catalogue, policy: Mapping[str, Pointer]) -> Channel:
     return Channel(catalogue.channel, tracks, releases, chosen)
 
 
-def _upstream(site: MirrorSite, name: str, kind: str) -> UpstreamStatus:
-    try:
-        pulled = site.pull_state(name).read()
-    except Error as exc:
-        failure = Failure(datetime.min, type(exc).__name__, str(exc), exc.hint, exc.exit_code)  # noqa: DTZ901 - no time is known
-        return UpstreamStatus(name, kind, "failed", failure=failure)
-    state = "ok" if pulled.last_success else "never pulled"
-    if pulled.failure:
-        state = "stopped" if pulled.stopped else "failed"
-    return UpstreamStatus(
-        name, kind, state, pulled.release, pulled.last_success, pulled.last_change,
-        pulled.next_pull, pulled.failure, pulled.requests, pulled.received_bytes,
-    )  # fmt: skip
-
-
 def licence_statuses(
     settings: Iterable[LicenceSettings], standings: Mapping[str, LicenceState | Error]
 ) -> list[LicenceStatus]:
@@ -225,11 +207,6 @@ def _troubles(repository: RepositoryStatus) -> Iterator[str]:
             yield f"{where}: expired on {role.expires:%Y-%m-%d}"
         elif role.name in OFFLINE_ROLES and role.days_left < OFFLINE_WARNING.days:
             yield f"{where}: expires on {role.expires:%Y-%m-%d}; its holders must sign it"
-
-
-def _trouble(upstream: UpstreamStatus) -> str:
-    assert upstream.failure is not None  # noqa: S101 - asked for by the caller
-    return f"upstream {upstream.name}: {upstream.state}: {upstream.failure.message}"
 
 
 def _ending(licence: LicenceStatus) -> Iterator[str]:

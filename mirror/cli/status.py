@@ -8,14 +8,8 @@ import click
 import msgspec
 
 from mirror.cli.options import config_option, json_option, now, open_site
-from mirror.status import (
-    Channel,
-    LicenceStatus,
-    RepositoryStatus,
-    Status,
-    UpstreamStatus,
-    read_status,
-)
+from mirror.status import Channel, LicenceStatus, RepositoryStatus, Status, read_status
+from mirror.upstream_status import UpstreamStatus
 
 
 @click.command(epilog="Example: sigmirror status --json")
@@ -35,7 +29,7 @@ def _lines(found: Status) -> Iterator[str]:
     for repository in found.repositories:
         yield from _repository(repository)
     for upstream in found.upstreams:
-        yield _upstream(upstream)
+        yield from _upstream(upstream)
     for licence in found.licences:
         yield _licence(licence)
     for problem in found.problems:
@@ -64,9 +58,19 @@ def _channel(channel: Channel) -> Iterator[str]:
         )
 
 
-def _upstream(upstream: UpstreamStatus) -> str:
+def _upstream(upstream: UpstreamStatus) -> Iterator[str]:
     last = f"{upstream.last_success:%Y-%m-%d %H:%M:%SZ}" if upstream.last_success else "never"
-    return f"upstream {upstream.name} ({upstream.kind}): {upstream.state}, last success {last}"
+    kind = f"{upstream.kind}, {upstream.driver}" if upstream.driver else upstream.kind
+    sure = f", assurance {upstream.assurance}" if upstream.assurance else ""
+    if upstream.below_signed:
+        sure += " (below signed)"
+    yield f"upstream {upstream.name} ({kind}): {upstream.state}, last success {last}{sure}"
+    if upstream.not_before:
+        yield f"  the vendor asks us to stay away until {upstream.not_before:%Y-%m-%d %H:%M:%SZ}"
+    for lack in upstream.lacks:
+        yield f"  lacks: {lack}"
+    for held in upstream.held:
+        yield f"  held since {held.held_at:%Y-%m-%d %H:%M:%SZ}: {held.detail}"
 
 
 def _licence(licence: LicenceStatus) -> str:

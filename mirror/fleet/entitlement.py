@@ -8,20 +8,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from keys.model.release import Redistribution
+from keys.model.release import Assurance, Redistribution
 from keys.model.standing import LicenceState
 from mirror.fleet.sharing import strictest
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseBlobs:
-    """One release: when it was published, for whom, and the names of the blobs it needs."""
+    """One release: when it was published, for whom, how sure, and the blobs it needs."""
 
     published: datetime
     blobs: tuple[str, ...]
     channel: str = ""
     sequence: int = 0
     redistribution: Redistribution = "public"
+    assurance: Assurance = Assurance.none
 
 
 @dataclass(frozen=True, slots=True)

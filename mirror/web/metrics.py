@@ -1,7 +1,7 @@
 """What a mirror tells Prometheus: requests as they come, everything else when it is asked."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,16 +11,22 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 
+from keys.model.release import Assurance
 from keys.model.standing import LicenceState, State
-from mirror.pulls import Pulled
+from mirror.pulls import STATES, Pulled
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known elsewhere at one moment; a licence that cannot be read is None."""
+    """What is known elsewhere at one moment; a licence that cannot be read is None.
+
+    ``assurance`` is by repository and channel; ``held`` are the channels held of an upstream.
+    """
 
     now: datetime
     expires: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
+    assurance: Mapping[str, Mapping[str, Assurance]] = field(default_factory=dict)
+    held: Mapping[str, Sequence[str]] = field(default_factory=dict)
     upstreams: Mapping[str, Pulled] = field(default_factory=dict)
     licences: Mapping[str, LicenceState | None] = field(default_factory=dict)
 
@@ -72,7 +78,11 @@ class Metrics:
         """Measure what is known elsewhere, now."""
         facts = self._facts()
         yield _expiry(facts)
+        yield _assurance(facts)
+        yield _held(facts)
         yield from _upstreams(facts)
+        yield _states(facts)
+        yield _cool_downs(facts)
         yield from _licences(facts)
 
 
@@ -98,6 +108,54 @@ def _expiry(facts: Facts) -> Metric:
     for repository, roles in facts.expires.items():
         for role, expires in roles.items():
             family.add_metric([repository, role], (expires - facts.now).total_seconds())
+    return family
+
+
+def _assurance(facts: Facts) -> Metric:
+    family = GaugeMetricFamily(
+        "sigmirror_release_assurance",
+        "1 for how the origin of a channel's newest release was proven.",
+        labels=["repository", "channel", "assurance"],
+    )
+    for repository, channels in facts.assurance.items():
+        for channel, found in channels.items():
+            for word in Assurance:
+                family.add_metric([repository, channel, word.value], float(word is found))
+    return family
+
+
+def _held(facts: Facts) -> Metric:
+    family = GaugeMetricFamily(
+        "sigmirror_held", "1 while a release that shrinks is held.", labels=["upstream", "channel"]
+    )
+    for upstream, channels in facts.held.items():
+        for channel in channels:
+            family.add_metric([upstream, channel], 1.0)
+    return family
+
+
+def _states(facts: Facts) -> Metric:
+    family = GaugeMetricFamily(
+        "sigmirror_upstream_state",
+        "1 for the state an upstream is in.",
+        labels=["upstream", "state"],
+    )
+    for upstream, pulled in facts.upstreams.items():
+        found = pulled.state(held=bool(facts.held.get(upstream)))
+        for word in STATES:
+            family.add_metric([upstream, word], float(word == found))
+    return family
+
+
+def _cool_downs(facts: Facts) -> Metric:
+    family = GaugeMetricFamily(
+        "sigmirror_upstream_cool_down_seconds",
+        "Seconds until the vendor lets us come back; 0 when he does.",
+        labels=["upstream"],
+    )
+    for upstream, pulled in facts.upstreams.items():
+        left = ((pulled.not_before or facts.now) - facts.now).total_seconds()
+        family.add_metric([upstream], max(0.0, left))
     return family
 
 

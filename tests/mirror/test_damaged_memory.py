@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mirror.operator import Operator
 from tests.mirror.serving import Process
-from tests.mirror.test_cli_pull import Operator
 
 
 def test_a_damaged_memory_of_one_upstream_leaves_metrics_readable(

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from keys import files
-from tests.mirror.test_cli_pull import Operator
+from tests.mirror.operator import Operator
 
 Turns = tuple[Operator, Path]
 

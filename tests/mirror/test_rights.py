@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mirror.fleet.ledger import hosts_file
-from tests.mirror.test_cli_pull import Operator
+from tests.mirror.operator import Operator
 
 SERVICE = 65534
 

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from keys.credentials import Secret
 from keys.errors import StoreError
+from keys.model.release import Assurance
 from keys.model.standing import state_at
 from mirror import logs
 from mirror.fleet.doors import HostsDoor
@@ -194,10 +195,13 @@ async def test_metrics_tell_what_is_known(aiohttp_client: AiohttpClient) -> None
         lambda: Facts(
             now=NOW,
             expires={"site": {"timestamp": NOW + timedelta(days=3)}},
+            assurance={"site": {"rules": Assurance.digest}},
             upstreams={
                 "acme": Pulled(last_success=NOW - timedelta(hours=2), failure=failure),
+                "busy": Pulled(last_success=NOW, not_before=NOW + timedelta(hours=4)),
                 "new": Pulled(),
             },
+            held={"acme": (), "busy": ("rules",)},
             licences={"av": standing, "broken": None},
         )
     )
@@ -213,6 +217,15 @@ async def test_metrics_tell_what_is_known(aiohttp_client: AiohttpClient) -> None
         'sigmirror_role_expires_in_seconds{repository="site",role="timestamp"} 259200.0',
         'sigmirror_upstream_age_seconds{upstream="acme"} 7200.0',
         'sigmirror_upstream_failed{upstream="acme"} 1.0',
+        'sigmirror_upstream_state{state="failed",upstream="acme"} 1.0',
+        'sigmirror_upstream_state{state="held",upstream="busy"} 1.0',
+        'sigmirror_upstream_state{state="ok",upstream="busy"} 0.0',
+        'sigmirror_upstream_state{state="never pulled",upstream="new"} 1.0',
+        'sigmirror_upstream_cool_down_seconds{upstream="busy"} 14400.0',
+        'sigmirror_upstream_cool_down_seconds{upstream="acme"} 0.0',
+        'sigmirror_held{channel="rules",upstream="busy"} 1.0',
+        'sigmirror_release_assurance{assurance="digest",channel="rules",repository="site"} 1.0',
+        'sigmirror_release_assurance{assurance="signed",channel="rules",repository="site"} 0.0',
         'sigmirror_upstream_last_success_timestamp_seconds{upstream="new"} 0.0',
         'sigmirror_licence_days_left{licence="av",organisation="株式会社例"} 30.0',
         'sigmirror_licence_state{licence="av",state="expiring"} 1.0',

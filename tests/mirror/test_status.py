@@ -1,0 +1,55 @@
+"""What `sigmirror status` tells of upstreams."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mirror.pulls import Pulled, PullState
+from tests.mirror.operator import Operator, now
+
+
+@pytest.fixture
+def operator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Operator:
+    one = Operator(tmp_path, capsys)
+    (one.drop / "rules").write_bytes(b"rule a")
+    assert one.types("pull")[0] == 0
+    return one
+
+
+def remember(operator: Operator, **values: object) -> None:
+    state = PullState(operator.mirror.folder / "state/upstreams", "inhouse")
+    state.write(msgspec.structs.replace(state.read(), **values))
+
+
+def test_an_upstream_whose_files_nobody_signed_is_shown_as_such(operator: Operator) -> None:
+    (upstream,) = operator.asks("status")["upstreams"]
+    assert (upstream["state"], upstream["assurance"]) == ("ok", "none")
+    assert "assurance none (below signed)" in operator.types("status")[1]
+    assert operator.asks("status")["problems"] == []
+
+
+def test_a_vendor_who_asks_us_to_stay_away_is_shown_until_the_time_is_over(
+    operator: Operator,
+) -> None:
+    until = now() + timedelta(hours=4)
+    remember(operator, not_before=until)
+    assert operator.asks("status")["upstreams"][0]["not_before"]
+    said = f"the vendor asks us to stay away until {until:%Y-%m-%d %H:%M:%SZ}"
+    assert said in operator.types("status")[1]
+    remember(operator, not_before=now() - timedelta(seconds=1))
+    assert operator.asks("status")["upstreams"][0]["not_before"] is None
+
+
+def test_an_upstream_that_was_never_pulled_has_no_assurance(operator: Operator) -> None:
+    operator.write('[[upstream]]\nname = "new"\nkind = "drop"\nchannel = "new"\nfolder = "/new"\n')
+    new = operator.asks("status")["upstreams"][1]
+    assert (new["name"], new["state"], new["assurance"]) == ("new", "never pulled", "")
+
+
+def test_a_word_says_how_an_upstream_stands() -> None:
+    at = now()
+    assert Pulled().state(held=False) == "never pulled"
+    assert Pulled(last_success=at).state(held=False) == "ok"
+    assert Pulled(last_success=at).state(held=True) == "held"
