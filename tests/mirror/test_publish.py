@@ -1,5 +1,6 @@
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import pytest
 
 from keys.errors import ExpiredError, MissingError, NameRefusedError, StateError, StoreError
-from keys.model.release import LICENCE_STATUS_TARGET, Pointer
+from keys.model.release import LICENCE_STATUS_TARGET, File, Pin, Pointer
 from mirror.edition import Editions, Order
 from mirror.journal import Journal
 from mirror.publish import Label, Published, Publishing
 from mirror.repository import StoredRepository
+from mirror.shrink import ShrunkError
 from mirror.storage import MemoryStore
+from mirror.upstream.base import Candidate
 from tests.mirror import kill_points
 from tests.mirror.site import BY, NOW, Mirror, candidate
 
@@ -66,6 +69,59 @@ async def test_sequences_rise_and_tracks_move(mirror: Mirror, tmp_path: Path) ->
         published = await publish(mirror, tmp_path / f"in{number}", {"a": b"%d" % number})
         assert published.sequence == number
         assert client.contents("inhouse") == {"a": b"%d" % number}
+
+
+async def brought(mirror: Mirror, brought: Candidate, **options: Any) -> Published:
+    """Publish what an upstream brought; whatever falls below 80 % of the last is held."""
+    return (
+        await mirror.publishing()
+        .holding(80)
+        .release(brought, channel="inhouse", track="stable", by=BY, now=NOW, **options)
+    )
+
+
+async def test_a_signature_that_came_later_is_a_new_release(mirror: Mirror, tmp_path: Path) -> None:
+    plain = candidate(tmp_path / "in", {"daily.cld": b"x"})
+    assert (await brought(mirror, plain)).sequence == 1
+    (tmp_path / "in/daily.sign").write_bytes(b"signed")
+    signed = replace(plain, originals=(File("daily.sign", Pin.of(b"signed").sha256, 6),))
+    assert (await brought(mirror, signed)).sequence == 2
+    assert not (await brought(mirror, signed)).changed
+    manifest = mirror.client(tmp_path / "client").offered("inhouse")
+    assert [file.path for file in manifest.originals] == ["daily.sign"]
+
+
+async def test_a_manifest_counts_the_signatures_the_vendor_counts(
+    mirror: Mirror, tmp_path: Path
+) -> None:
+    await brought(mirror, replace(candidate(tmp_path / "in", {"a": b"x"}), signatures=1000))
+    assert mirror.client(tmp_path / "client").offered("inhouse").signatures == 1000
+    fewer = replace(candidate(tmp_path / "in2", {"a": b"y"}), signatures=799)
+    with pytest.raises(ShrunkError, match="1000 -> 799 signatures"):
+        await brought(mirror, fewer)
+    assert (await brought(mirror, replace(fewer, signatures=800))).sequence == 2
+
+
+async def test_a_release_is_compared_with_what_its_track_offers(
+    mirror: Mirror, tmp_path: Path
+) -> None:
+    await brought(mirror, candidate(tmp_path / "1", {"a": b"x" * 100}))
+    await brought(mirror, candidate(tmp_path / "2", {"a": b"x" * 1000}))
+    await mirror.publishing().point("inhouse", "stable", 1, by=BY, now=NOW)
+    assert (await brought(mirror, candidate(tmp_path / "3", {"a": b"y" * 90}))).sequence == 3
+
+
+async def test_a_new_track_is_compared_with_the_latest_release(
+    mirror: Mirror, tmp_path: Path
+) -> None:
+    await brought(mirror, candidate(tmp_path / "1", {"a": b"x" * 100}))
+    small = candidate(tmp_path / "2", {"a": b"x"})
+    with pytest.raises(ShrunkError, match="shrinks to 1 %"):
+        await (
+            mirror.publishing()
+            .holding(80)
+            .release(small, channel="inhouse", track="canary", by=BY, now=NOW)
+        )
 
 
 async def test_the_same_files_again_publish_nothing(mirror: Mirror, tmp_path: Path) -> None:
