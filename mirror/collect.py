@@ -21,6 +21,7 @@ from keys.model.release import (
     file_list_target,
     file_target,
 )
+from keys.model.sidecars import sidecars_target
 from keys.signing.state import ROOT, SNAPSHOT, TIMESTAMP, versions_taken
 from keys.signing.state import decode as decode_role
 from keys.trust.tuf_api import Snapshot, Targets, Timestamp
@@ -140,6 +141,9 @@ class _Marks:
         manifest = decode(data, Manifest, target)
         listed = file_list_target(manifest.channel, manifest.sequence)
         self._marked.add(_blob(listed, manifest.file_list.sha256))
+        if manifest.sidecars:
+            beside = sidecars_target(manifest.channel, manifest.sequence)
+            self._marked.add(_blob(beside, manifest.sidecars.sha256))
         for file in (*await self._repository.files(manifest), *manifest.originals):
             self._marked.add(_blob(file_target(manifest.channel, file.path), file.sha256))
 

@@ -4,9 +4,12 @@ Everything a role lists is in the store before the role is; the timestamp comes 
 happens in between leaves the repository that was there.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from keys.model.names import check_channel, check_unique
 from keys.model.release import (
@@ -20,10 +23,12 @@ from keys.model.release import (
     file_target,
 )
 from keys.signing.delegations import files_role
+from keys.signing.minisign import SidecarSigner
 from mirror.catalogue import Catalogue, read_catalogue
 from mirror.edition import Edition, Editions, Order
 from mirror.rollout import STABLE, Entitlement, kept, next_sequence
 from mirror.shrink import ShrunkError, Size, shrink_of
+from mirror.sidecars import add_sidecars
 from mirror.upstream.base import Candidate
 
 
@@ -61,11 +66,13 @@ class Publishing:
         *,
         keep_releases: int,
         entitlements: Callable[[], Iterable[Entitlement]] = tuple,
+        sidecars: Callable[[], SidecarSigner | None] = lambda: None,
         hold_below_percent: int = 0,
     ) -> None:
         self._editions = editions
         self._keep = keep_releases
         self._entitlements = entitlements
+        self._sidecars = sidecars
         self._hold_below_percent = hold_below_percent
 
     def holding(self, below_percent: int) -> "Publishing":
@@ -74,6 +81,7 @@ class Publishing:
             self._editions,
             keep_releases=self._keep,
             entitlements=self._entitlements,
+            sidecars=self._sidecars,
             hold_below_percent=below_percent,
         )
 
@@ -101,13 +109,28 @@ class Publishing:
                 return _published(latest, track, changed=False)
             await self._check_size(edition, catalogue, track, candidate)
             new_bytes = await _add_files(edition, channel, candidate)
-            manifest = await _add_list(edition, catalogue, candidate, label)
+            manifest = await self._manifest(edition, catalogue, candidate, label)
             grown = catalogue.with_release(manifest).with_track(track, manifest.sequence)
             entry = edition.entry("release", track=track, manifest=manifest)
             await edition.commit(entry, await self._targets(edition, grown))
         return _published(
             manifest, track, changed=True, new_bytes=new_bytes, files=len(candidate.files)
         )
+
+    async def _manifest(
+        self, edition: Edition, catalogue: Catalogue, candidate: Candidate, label: Label
+    ) -> Manifest:
+        """Put the file list, and the files' signatures, into the store; write what pins them."""
+        manifest = await _add_list(edition, catalogue, candidate, label)
+        signer = await asyncio.to_thread(self._sidecars)
+        if signer is None:
+            return manifest
+        pin = await add_sidecars(
+            edition.repository, candidate, signer,
+            channel=manifest.channel, sequence=manifest.sequence,
+            last=catalogue.latest, now=edition.now,
+        )  # fmt: skip
+        return msgspec.structs.replace(manifest, sidecars=pin)
 
     async def _check_size(
         self, edition: Edition, catalogue: Catalogue, track: str, candidate: Candidate
