@@ -13,13 +13,14 @@ COMMANDS = {
     "minisign": "keys.cli.minisign:minisign",
     "renew": "keys.cli.ceremony:renew",
     "status": "keys.cli.status:status",
+    "verify": "keys.cli.verify:verify",
 }
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 @click.version_option(package_name="sigmirror")
 def sigkeys() -> None:
-    """Make and keep signing keys; issue and show licences."""
+    """Make and keep signing keys; issue and show licences; verify vendors' files."""
 
 
 def main() -> NoReturn:

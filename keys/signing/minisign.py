@@ -39,7 +39,7 @@ class SidecarSigner:
         checksum = hashlib.blake2b(_ALGORITHMS[:2] + pair, digest_size=32).digest()
         encoded = base64.b64encode(_ALGORITHMS + _NO_ENCRYPTION + pair + checksum)
         self._secret_key = SecretKey.from_base64(encoded)
-        self.key_id = f"{int.from_bytes(key_id, 'little'):016X}"
+        self.key_id = f"{int.from_bytes(key_id, 'little'):X}"
         self.public_line = base64.b64encode(_ALGORITHMS[:2] + key_id + public).decode()
 
     @property

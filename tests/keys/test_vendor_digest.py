@@ -93,6 +93,16 @@ def test_bsd_sidecars_may_write_the_scheme_with_a_hyphen() -> None:
     assert read_sidecar(f"SHA-256 (rules.yar) = {SHA256}".encode(), "sha256", "rules.yar") == SHA256
 
 
+def test_a_list_of_a_whole_tree_is_asked_for_a_whole_path() -> None:
+    tree = f"{SHA256}  kam/new/KAM.cf\n{OTHER}  kam/old/KAM.cf\n".encode()
+    assert read_sidecar(tree, "sha256", "/srv/kam/new/KAM.cf") == SHA256
+    assert read_sidecar(tree, "sha256", "old/KAM.cf") == OTHER
+    with pytest.raises(FormatError, match="2 different digests"):
+        read_sidecar(tree, "sha256", "KAM.cf")
+    with pytest.raises(FormatError, match="other files"):
+        read_sidecar(tree, "sha256", "kam/newest/KAM.cf")
+
+
 def test_a_name_with_blanks_and_signs_is_found() -> None:
     name = "règles (2) = x.yar"
     for text in (f"{SHA256}  {name}\n", f"SHA256 ({name}) = {SHA256}\n"):
@@ -100,7 +110,7 @@ def test_a_name_with_blanks_and_signs_is_found() -> None:
 
 
 REFUSED = {
-    "empty": ("", "not a sha256 sidecar but"),
+    "empty": ("", "sha256 sidecar of rules.yar: not one but"),
     "a block page": ("<html><title>Attention Required</title></html>", "web page|HTML|block page"),
     "a pointer of git LFS": (
         f"version https://git-lfs.github.com/spec/v1\noid sha256:{SHA256}\nsize 3\n",
@@ -110,9 +120,9 @@ REFUSED = {
     "one whose name only ends like ours": (f"{OTHER}  more-rules.yar\n", "other files"),
     "two different digests": (f"{SHA256}  rules.yar\n{OTHER}  rules.yar\n", "2 different digests"),
     "several bare digests": (f"{SHA256}\n{OTHER}\n", "not each has a name"),
-    "another scheme's": ("d41d8cd98f00b204e9800998ecf8427e  rules.yar\n", "not a sha256 sidecar"),
-    "another scheme's by its word": (f"SHA512 (rules.yar) = {SHA256}\n", "not a sha256 sidecar"),
-    "a line among others that is none": (f"{SHA256}  rules.yar\nhello\n", "not a sha256 sidecar"),
+    "another scheme's": ("d41d8cd98f00b204e9800998ecf8427e  rules.yar\n", "not one but"),
+    "another scheme's by its word": (f"SHA512 (rules.yar) = {SHA256}\n", "not one but"),
+    "a line among others that is none": (f"{SHA256}  rules.yar\nhello\n", "not one but"),
     "too many lines": (f"{OTHER}  x\n" * (MAX_SIDECAR_LINES + 1), "MAX_SIDECAR_LINES"),
     "too large": (" " * (MAX_SIDECAR_BYTES + 1), "MAX_SIDECAR_BYTES"),
 }
@@ -125,7 +135,7 @@ def test_what_states_no_digest_of_ours_is_refused_by_what_it_is(text: str, words
 
 
 def test_a_sidecar_that_is_no_text_is_refused() -> None:
-    with pytest.raises(FormatError, match="not a sha256 sidecar"):
+    with pytest.raises(FormatError, match="not one but"):
         read_sidecar(b"\xff\xfe\x00\x80", "sha256", "rules.yar")
 
 

@@ -7,6 +7,7 @@ A sidecar holds ``<hex>``, lines ``<hex>  name`` (coreutils, ``*`` for binary), 
 import hashlib
 import hmac
 import re
+from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 from keys.errors import DigestError, FormatError
@@ -28,14 +29,15 @@ _BSD = re.compile(r"([A-Za-z0-9-]+) ?\((.+)\) ?= ?([0-9A-Fa-f]+)")
 def read_sidecar(data: bytes, scheme: DigestScheme, name: str) -> str:
     """Return the digest (lower-case hex) that a sidecar states for the file ``name``.
 
-    A name may stand in it with folders before it; two different digests for it are refused.
+    Folders before either name count as far as both have them, so a list of a whole tree may be
+    asked for a whole path. Two different digests of one file are refused.
 
     Raises:
         FormatError: not such a sidecar, or it speaks only of other files; the message says what
             it is. Larger than ``MAX_SIDECAR_BYTES`` or ``MAX_SIDECAR_LINES``.
 
     """
-    what = f"{name}.{scheme}"
+    what = f"{scheme} sidecar of {name}"
     found = {digest for digest, stated in _entries(data, scheme, what) if _is_ours(stated, name)}
     if not found:
         raise FormatError(f"{what}: speaks of other files, not of {name}")
@@ -51,13 +53,13 @@ def _entries(data: bytes, scheme: DigestScheme, what: str) -> list[tuple[str, st
     try:
         lines = [line.strip() for line in data.decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError as exc:
-        raise FormatError(f"{what}: not a {scheme} sidecar but {describe(data)}") from exc
+        raise FormatError(f"{what}: not one but {describe(data)}") from exc
     stated = [line for line in lines if line and not line.startswith("#")]
     if len(stated) > MAX_SIDECAR_LINES:
         raise FormatError(f"{what}: more than MAX_SIDECAR_LINES={MAX_SIDECAR_LINES}")
     entries = [entry for line in stated if (entry := _entry(line, scheme))]
     if not entries or len(entries) != len(stated):
-        raise FormatError(f"{what}: not a {scheme} sidecar but {describe(data)}")
+        raise FormatError(f"{what}: not one but {describe(data)}")
     if len(entries) > 1 and not all(name for _, name in entries):
         raise FormatError(f"{what}: several digests, and not each has a name")
     return entries
@@ -81,7 +83,11 @@ def _is_digest(text: str, scheme: DigestScheme) -> bool:
 
 
 def _is_ours(stated: str, name: str) -> bool:
-    return not stated or stated == name or stated.rpartition("/")[2] == name.rpartition("/")[2]
+    if not stated:
+        return True
+    theirs, ours = PurePosixPath(stated).parts, PurePosixPath(name).parts
+    common = min(len(theirs), len(ours))
+    return common > 0 and theirs[-common:] == ours[-common:]
 
 
 def verify_digest(content: Content, scheme: DigestScheme, expected_hex: str, name: str) -> Verdict:

@@ -81,13 +81,22 @@ def _refuse(data: bytes) -> PublicKey:
     )
 
 
+def is_public(key: bytes) -> bool:
+    """Tell whether these bytes are a minisign public key."""
+    try:
+        read_public(key)
+    except UsageError:
+        return False
+    return True
+
+
 def key_id(key: PublicKey) -> str:
     """Tell a key's id as `minisign` writes it."""
     return _written(base64.b64decode(key.to_base64())[_KEY_ID])
 
 
 def _written(identifier: bytes) -> str:
-    return f"{int.from_bytes(identifier, 'little'):016X}"
+    return f"{int.from_bytes(identifier, 'little'):X}"
 
 
 def _parse(data: bytes, name: str) -> tuple[Signature, str]:

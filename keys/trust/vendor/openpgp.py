@@ -95,15 +95,17 @@ def check_fingerprint(text: str) -> str:
 def _pinned(keys: Sequence[bytes], fingerprints: Sequence[str]) -> dict[str, Cert]:
     """Choose the pinned certificates; copies of one certificate are joined (revocations)."""
     pins = {check_fingerprint(text) for text in fingerprints}
+    offered = [one for data in keys for one in read_certificates(data)]
     found: dict[str, Cert] = {}
-    for certificate in (one for data in keys for one in read_certificates(data)):
-        print_ = certificate.fingerprint
-        if print_ in pins:
-            found[print_] = found[print_].merge(certificate) if print_ in found else certificate
+    for certificate in offered:
+        pin = certificate.fingerprint
+        if pin in pins:
+            found[pin] = found[pin].merge(certificate) if pin in found else certificate
     if not found:
+        there = ", ".join(sorted({one.fingerprint for one in offered})) or "none"
         raise UsageError(
             f"no pinned OpenPGP key: pinned {', '.join(sorted(pins)) or 'none'}, "
-            f"none of them in the key files",
+            f"in the key files {there}",
             hint="pin the fingerprint of the primary key and name the file that holds the key",
         )
     return found
