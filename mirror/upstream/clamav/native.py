@@ -58,18 +58,23 @@ class Native:
         return {}
 
     async def bring(self, advertised: Advertised, pull: Pull) -> None:
-        """Bring each database that is newer than the one held."""
+        """Bring each database that is newer than the one held, and signatures that are missing."""
         held = self._working.versions()
         async with self._asking() as asking:
             for name, version in advertised.versions.items():
-                if version < held.get(name, 0):
-                    raise RollbackError(
-                        f"{self._around.shown}/{cvd_name(name)}: version {version}; "
-                        f"version {held[name]} was there before",
-                        hint="nothing was published; ask who runs that mirror",
-                    )
+                self._check_risen(name, held.get(name, 0), version)
                 if version > held.get(name, 0):
                     await asking.database(name, version, pull)
+                else:
+                    await asking.sign(name, version)
+
+    def _check_risen(self, name: str, held: int, offered: int) -> None:
+        if offered < held:
+            raise RollbackError(
+                f"{self._around.shown}/{cvd_name(name)}: version {offered}; "
+                f"version {held} was there before",
+                hint="nothing was published; ask who runs that mirror",
+            )
 
     @contextlib.asynccontextmanager
     async def _asking(self) -> AsyncIterator["_Asking"]:
@@ -111,11 +116,15 @@ class _Asking:
                     "advertised: the mirror is not in sync",
                     hint="nothing was changed; the next pull asks again",
                 )
-            signed = await self._extra(cvd_sign_name(name, found), MAX_SIGN_BYTES)
+            signed = await self.sign(name, found)
             await self._cdiffs(name, found, signed=signed)
             await asyncio.to_thread(files.promote, temporary, place, mode=0o644)
         finally:
             temporary.unlink(missing_ok=True)
+
+    async def sign(self, name: str, version: int) -> bool:
+        """Bring a database's detached signature; tell whether there is one."""
+        return await self._extra(cvd_sign_name(name, version), MAX_SIGN_BYTES)
 
     async def _whole(self, name: str, target: Path, pull: Pull) -> int:
         """Save a database and return the version its header claims."""
