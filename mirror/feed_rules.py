@@ -4,7 +4,8 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from keys.errors import UsageError
+from keys.errors import NameRefusedError, UsageError
+from keys.model.names import check_path, check_unique
 from keys.model.release import Assurance
 from keys.trust.vendor.openpgp import check_fingerprint
 from mirror.feeds import UpstreamSettings
@@ -85,6 +86,7 @@ def problems(upstream: UpstreamSettings) -> Iterator[str]:
         yield reason
     yield from _version(upstream)
     yield from _keys(upstream)
+    yield from _names(upstream)
 
 
 def _version(upstream: UpstreamSettings) -> Iterator[str]:
@@ -116,3 +118,12 @@ def _keys(upstream: UpstreamSettings) -> Iterator[str]:
             check_fingerprint(text)
         except UsageError as exc:
             yield f"fingerprints: {exc}"
+
+
+def _names(upstream: UpstreamSettings) -> Iterator[str]:
+    named = {"names": upstream.names, "save_as": (upstream.save_as,) if upstream.save_as else ()}
+    for key, paths in named.items():
+        try:
+            check_unique(check_path(path) for path in paths)
+        except NameRefusedError as exc:
+            yield f"{key}: {exc}"

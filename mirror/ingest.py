@@ -20,7 +20,7 @@ from mirror.destination import Destination
 from mirror.edition import Order
 from mirror.feeds import UpstreamSettings
 from mirror.pulls import Failure, Pulled, PullState, Result, look
-from mirror.upstream.answers import BusyError
+from mirror.upstream.answers import wait_seconds
 from mirror.upstream.base import Advance, Candidate, Offer, Pull, Upstream, ignore_bytes
 
 
@@ -184,7 +184,7 @@ class Ingest:
     def _remember_failure(self, before: Pulled, error: Error, looks: str, now: datetime) -> None:
         unanswered = isinstance(error, FetchError) and before.looks == looks
         stopped = isinstance(error, CredentialError) or (before.stopped and unanswered)
-        seconds = error.seconds if isinstance(error, BusyError) else 0.0
+        seconds = wait_seconds(error)
         after = msgspec.structs.replace(
             before,
             last_attempt=now,

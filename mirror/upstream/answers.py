@@ -7,6 +7,7 @@ from datetime import datetime
 
 from keys.errors import (
     CredentialError,
+    Error,
     FetchError,
     FormatError,
     LicenceEndedError,
@@ -43,6 +44,11 @@ class BlockPageError(FormatError):
     def __init__(self, message: str, *, seconds: float = BLOCKED_SECONDS) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+def wait_seconds(error: Error) -> float:
+    """Tell how long to stay away after an error; 0 for as long as between any two pulls."""
+    return error.seconds if isinstance(error, BusyError | BlockPageError) else 0.0
 
 
 def check(status: int, headers: Mapping[str, str], url: str) -> None:

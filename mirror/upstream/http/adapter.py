@@ -115,6 +115,7 @@ class HttpUpstream:
                 f"{self._address}: changed while it was read, twice",
                 hint="nothing was published; the next pull tries again",
             )
+        self._check_order(again)
         return again, second
 
     def _check_order(self, version: str) -> None:

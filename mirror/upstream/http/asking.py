@@ -96,10 +96,7 @@ class Asking:
 
     def _condition(self) -> dict[str, str]:
         """Ask for a change only, where the last version is one file's own validator."""
-        single = len(self.sources) == 1 and self.settings.version == "etag"
-        if single and self.last.startswith(('"', 'W/"')):
-            return {"If-None-Match": self.last}
-        return {}
+        return versions.condition(self.last) if len(self.sources) == 1 else {}
 
     async def _sidecars(self, client: VendorClient) -> Signal:
         suffix = self._suffix()

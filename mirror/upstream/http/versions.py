@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 
 import msgspec
 
@@ -17,6 +17,7 @@ MAX_DOCUMENT_BYTES = 4 << 20  # of a version file or a JSON document
 UNKNOWN = "unknown"
 
 _ORDERED = re.compile(r"v?\d{1,18}(?:[.T-]\d{1,18})*Z?")
+_INSTANT_FORMAT = "%Y%m%dT%H%M%SZ"
 _INDEX = re.compile(r"0|[1-9]\d{0,8}")
 
 
@@ -37,7 +38,9 @@ def from_headers(kind: str, answers: Mapping[str, Mapping[str, str]]) -> str:
     """Return the version that the headers of every file, by path, come to."""
     if kind == "last-modified" and all(modified(headers) for headers in answers.values()):
         newest = max(at for headers in answers.values() if (at := modified(headers)))
-        return joined(f"{newest:%Y%m%dT%H%M%SZ}", (str(modified(h)) for h in answers.values()))
+        return joined(
+            newest.strftime(_INSTANT_FORMAT), (str(modified(h)) for h in answers.values())
+        )
     found = [validator(headers) for headers in answers.values()]
     if not all(found):
         return UNKNOWN
@@ -48,6 +51,17 @@ def validator(headers: Mapping[str, str]) -> str:
     """Return an entity tag, or else a time of change; empty where neither is told."""
     found = headers.get("ETag", "").strip() or headers.get("Last-Modified", "").strip()
     return found if found.isprintable() and len(found) <= MAX_VERSION_CHARACTERS else ""
+
+
+def condition(version: str) -> dict[str, str]:
+    """Return the headers that ask for a change since the version of one file."""
+    if version.startswith(('"', 'W/"')):
+        return {"If-None-Match": version}
+    try:
+        at = datetime.strptime(version, _INSTANT_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return {}
+    return {"If-Modified-Since": format_datetime(at, usegmt=True)}
 
 
 def modified(headers: Mapping[str, str]) -> datetime | None:
