@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keys import files
+from keys.errors import StateError
 from updater.history import History
 from updater.install import Generations, make_folder, on_disk
 from updater.quarantine import QuarantineFile
+from updater.report import NEVER_RUN, RunReport
 from updater.settings import EngineSettings, Settings
-from updater.state import EngineState, Generation, MarkerRecord, StateFile
+from updater.state import EngineState, Generation, MarkerRecord, StateFile, read
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,14 @@ class Place:
             self.state.save(left)
         self.generations.prune(keep)
         return left
+
+
+def last_run(host: HostPlace) -> RunReport:
+    """Return how the last run ended; one that cannot be read counts as none."""
+    try:
+        return read(host.last_run, RunReport, NEVER_RUN)
+    except StateError:
+        return NEVER_RUN
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from keys.model.release import Instant, Wire
 from updater.state import Proved, Release
 
 _SEVERITY = (0, 1, 6, 4, 5, 3, 2)  # exit codes, the one that matters most last
+MAX_AHEAD = timedelta(minutes=5)  # a clock that is set right goes back no further
 _OK = frozenset({Proved.proven, Proved.probed})
 
 
@@ -109,17 +110,33 @@ def judge(last: RunReport, *, max_age: timedelta, now: datetime) -> tuple[Level,
     """Tell what monitoring should say about this host, in one line."""
     if last is NEVER_RUN or not last.engines:
         return Level.critical, "no run has finished yet"
-    oldest = min(last.refreshed.values(), default=NEVER_RUN.at)
     unproven = [e.engine for e in last.engines if e.proof not in _OK]
     if unproven:
         return Level.critical, f"not proven: {', '.join(unproven)}"
-    if now - oldest > max_age or now - last.at > max_age:
-        since = min(oldest, last.at)
-        return Level.critical, f"definitions not refreshed since {since:%Y-%m-%dT%H:%M:%SZ}"
+    if undated := _undated(last, max_age=max_age, now=now):
+        return Level.critical, undated
     if last.all_troubles:
         return Level.warning, last.all_troubles[0].message
     held = [reason for engine in last.engines for reason in engine.held]
     if held:
         return Level.warning, held[0]
     named = ", ".join(f"{e.engine} generation {e.generation}" for e in last.engines)
-    return Level.ok, f"{named}; refreshed {oldest:%Y-%m-%dT%H:%M:%SZ}"
+    return Level.ok, f"{named}; refreshed {_oldest(last):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _oldest(last: RunReport) -> datetime:
+    return min(last.refreshed.values(), default=NEVER_RUN.at)
+
+
+def _undated(last: RunReport, *, max_age: timedelta, now: datetime) -> str:
+    """Say why definitions are too old, or why nobody can tell how old they are."""
+    newest = max(last.at, *last.refreshed.values())
+    if newest - now > MAX_AHEAD:
+        return (
+            f"the last run is dated {newest:%Y-%m-%dT%H:%M:%SZ}, ahead of this host's clock: "
+            "one of the two is wrong, and how old the definitions are is not known"
+        )
+    oldest = min(_oldest(last), last.at)
+    if now - oldest > max_age:
+        return f"definitions not refreshed since {oldest:%Y-%m-%dT%H:%M:%SZ}"
+    return ""

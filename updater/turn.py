@@ -16,8 +16,8 @@ from updater import combine
 from updater.channels import ChannelName
 from updater.combine import Overlay
 from updater.engines.base import Engine
-from updater.place import Place
-from updater.prove import Patience, Prover, Samples
+from updater.place import Place, last_run
+from updater.prove import Patience, Proof, Prover, Samples
 from updater.report import EngineReport, Trouble
 from updater.settings import EngineSettings
 from updater.state import EngineState, Generation, Proved
@@ -225,16 +225,27 @@ class Turn:
         generation = change.generation if change else self._in_force
         if change and change.error:
             errors = [*errors, change.error]
+        proof = change.proof if change else self._known(generation)
         return EngineReport(
             engine=self.settings.name,
             outcome=self._outcome(change, errors),
-            proof=change.proof.result if change else Proved.unproven,
-            detail=change.proof.detail if change else "",
+            proof=proof.result,
+            detail=proof.detail,
             generation=generation.number if generation else 0,
             releases=generation.releases if generation else {},
             held=held,
             troubles=tuple(Trouble.of(error) for error in errors),
         )
+
+    def _known(self, generation: Generation | None) -> Proof:
+        """Return what the last run said of a generation the engine is not asked about now."""
+        for told in last_run(self.place.host).engines:
+            if generation and (told.engine, told.generation) == (
+                self.place.name,
+                generation.number,
+            ):
+                return Proof(told.proof, told.detail)
+        return Proof(Proved.unproven, "")
 
     def _outcome(self, change: Change | None, errors: list[Error]) -> str:
         if change is None:

@@ -18,7 +18,7 @@ from keys.trust.source import MetadataSource, Once
 from updater import report, state
 from updater.ask import Asker
 from updater.library import Library
-from updater.place import HostPlace
+from updater.place import HostPlace, last_run
 from updater.report import EngineReport, RunReport, Trouble
 from updater.settings import Settings
 from updater.turn import Turn
@@ -185,14 +185,6 @@ class Update:
             for name in self._sources
             if name not in errors or name in before
         }
-
-
-def last_run(host: HostPlace) -> RunReport:
-    """Return how the last run ended; one that cannot be read counts as none."""
-    try:
-        return state.read(host.last_run, RunReport, report.NEVER_RUN)
-    except StateError:
-        return report.NEVER_RUN
 
 
 def remember_proofs(host: HostPlace, proofs: Iterable[EngineReport]) -> None:

@@ -15,11 +15,11 @@ from tests.tuf_repository import ChannelRepository
 from tests.updater.recording_engine import RecordingEngine
 from updater.channels import channel_names
 from updater.fetch import Fetcher
-from updater.place import HostPlace, Place
+from updater.place import HostPlace, Place, last_run
 from updater.report import RunReport
 from updater.settings import EngineSettings, Limits, RepositorySettings, Settings
 from updater.turn import Turn
-from updater.update import Update, last_run
+from updater.update import Update
 
 Answer = tuple[int, dict[str, str], bytes]
 

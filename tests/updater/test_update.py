@@ -274,6 +274,25 @@ def test_install_only_leaves_the_engine_alone(host: ScannerHost, site: Site) -> 
     assert host.engine().calls == ["test"]
 
 
+def test_install_only_that_changes_nothing_keeps_the_word_of_the_last_run(
+    host: ScannerHost, site: Site
+) -> None:
+    site.repository.release("a", rules("one"), sequence=1)
+    host.run()
+    calls = len(host.engine().calls)
+    report = host.run(ask_engine=False)
+    assert (report.engines[0].outcome, report.engines[0].proof) == ("kept", Proved.proven)
+    assert host.last_run().engines[0].proof is Proved.proven
+    assert len(host.engine().calls) == calls
+    host.engine().stop()
+    assert host.run().exit_code == 6
+    assert host.run(ask_engine=False).engines[0].proof is Proved.unproven
+    site.repository.release("a", rules("two"), sequence=2)
+    assert host.run(ask_engine=False).engines[0].proof is Proved.unproven
+    host.engine().start()
+    assert host.run().engines[0].proof is Proved.proven
+
+
 def test_blobs_no_generation_needs_are_removed(host: ScannerHost, site: Site) -> None:
     for sequence in range(1, 6):
         site.repository.release("a", rules(f"n{sequence}"), sequence=sequence)

@@ -13,9 +13,8 @@ from keys.errors import Error, UsageError
 from updater.cli.host import Host, now, say
 from updater.cli.options import config_option, engine_option, json_option
 from updater.history import Entry
-from updater.place import Place
+from updater.place import Place, last_run
 from updater.report import judge, worst
-from updater.update import last_run
 from updater.verify import Finding, Verifier
 
 _AGE = re.compile(r"(\d{1,6})([smhd])")
