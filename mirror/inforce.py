@@ -15,6 +15,7 @@ import structlog
 from keys.errors import Error, LicenceError, SettingsError, StateError, UsageError
 from keys.model.licence import Licence
 from keys.model.standing import LicenceState, reference_time, state_at
+from keys.signing.minisign import SidecarSigner
 from keys.signing.state import ROOT, TARGETS, State
 from keys.trust.tuf_api import Signer
 from mirror import check
@@ -27,7 +28,7 @@ from mirror.licences import Licences
 from mirror.offers import ranking
 from mirror.rollout import Entitlement
 from mirror.settings import LicenceSettings, ServeSettings, Settings
-from mirror.site import MirrorSite, online_keys, open_online_ring
+from mirror.site import MirrorSite, online_keys, open_online_ring, open_sidecar_key
 from mirror.watch import Subject
 from mirror.web import tls
 from mirror.web.access import Gate, Proxies
@@ -49,6 +50,7 @@ class InForce:
     clock: Callable[[], datetime]
     settings: Settings
     ring: Mapping[str, Signer]
+    sidecar_key: SidecarSigner | None
     records: Mapping[str, tuple[Licence, ...]]
     repositories: Repositories
     certificate: Certificate | None
@@ -75,6 +77,7 @@ class InForce:
             clock=clock,
             settings=settings,
             ring=open_online_ring(settings) if signs else {},
+            sidecar_key=open_sidecar_key(settings) if signs else None,
             records=_records(settings, {})[0] if signs else {},
             repositories=await _open_repositories(settings),
             certificate=Certificate(settings.serve.tls) if settings.serve.tls else None,
@@ -84,7 +87,11 @@ class InForce:
     def site(self) -> MirrorSite:
         """The mirror as it is now; what it signs with and goes by is what is in force."""
         return MirrorSite(
-            self.settings, self._standing, self._entitlements, lambda _settings: self.ring
+            self.settings,
+            self._standing,
+            self._entitlements,
+            ring=lambda _settings: self.ring,
+            sidecar_key=lambda _settings: self.sidecar_key,
         )
 
     @property
@@ -134,9 +141,10 @@ class InForce:
         self._refuse_new_problems(settings)
         _refuse_fixed(self.settings, settings)
         ring = await self._checked_ring(settings) if self.signs else {}
+        sidecar_key = open_sidecar_key(settings) if self.signs else None
         self.repositories = await _open_repositories(settings)
         self.records = _records(settings, self.records)[0] if self.signs else {}
-        self.settings, self.ring = settings, ring
+        self.settings, self.ring, self.sidecar_key = settings, ring, sidecar_key
         await self.reload_certificate()
         self._tell("settings")
 
@@ -178,7 +186,8 @@ class InForce:
             UsageError: they cannot be opened, or are not those the repository trusts.
 
         """
-        self.ring = await self._checked_ring(self.settings)
+        ring = await self._checked_ring(self.settings)
+        self.ring, self.sidecar_key = ring, open_sidecar_key(self.settings)
         self._tell("keys")
 
     async def _checked_ring(self, settings: Settings) -> Mapping[str, Signer]:

@@ -233,16 +233,15 @@ def test_a_changed_licence_counts(mounted: Mounted) -> None:
 
 
 def test_changed_keys_sign_and_broken_ones_leave_the_old(mounted: Mounted) -> None:
-    broken = {name: data for name, data in mounted.online.items() if name.endswith(".json")}
-    mounted.put(mounted.folder / "keys" / "online", {**broken, "online.pem": b"no key"})
+    keys = {name: data for name, data in mounted.online.items() if name.endswith(".pem")}
+    mounted.put(mounted.folder / "keys" / "online", {**mounted.online, "online.pem": b"no key"})
     mounted.refused("keys")
     (mounted.folder / "drop" / "a.yar").write_text("rule a { condition: false }\n")
     wait_for(lambda: mounted.process.told("published"), "a release signed with the old keys")
     other = Secret("quite another passphrase")
     before = mounted.reloads("keys", "accepted")
-    mounted.put_keys(
-        {**broken, "online.pem": encrypted(mounted.online["online.pem"], other)}, other
-    )
+    changed = {name: encrypted(pem, other) for name, pem in keys.items()}
+    mounted.put_keys({**mounted.online, **changed}, other)
     mounted.accepted("keys", before=before)
     mounted.whole()
 
