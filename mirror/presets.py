@@ -11,6 +11,8 @@ from typing import Any
 from keys.errors import SettingsError
 
 _HOUR = 3600
+_REJECTED = "401 or 403: pulls stop until the credential changes; a page for people: 4 hours' pause"
+_REFUSED = "401 or 403: a day's pause; a page for people: 4 hours' pause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Preset:
     terms: str
     sources: tuple[str, ...]
     unverified: tuple[str, ...] = ()
-    blocked: str = "401 or 403: pulls stop until the credential changes"
+    blocked: str = _REJECTED
     needs: tuple[str, ...] = ()
 
 
@@ -49,7 +51,7 @@ PRESETS: Mapping[str, Preset] = {
         integrity="signed: header, members, cdiffs and .sign files by the vendor's own keys",
         terms="a private mirror is recommended for more than ten hosts",
         sources=("ClamAV's documentation and sources", "cvdupdate 1.2.0"),
-        blocked="403: stay away for 24 hours; 429: as long as it says, else 4 hours",
+        blocked="403: a day's pause; 429: as long as it says, else 4 hours",
     ),
     "securiteinfo": Preset(
         title="SecuriteInfo signatures for ClamAV",
@@ -121,6 +123,7 @@ PRESETS: Mapping[str, Preset] = {
         floor="1 to 2 hours in public tools; a sister feed bans who asks more than once an hour",
         integrity="signed: a detached OpenPGP .sig for each file; pin the key beforehand",
         terms="not found; served to this site's own hosts only",
+        blocked=_REFUSED,
         sources=("fangfrisch 1.9.3", "clamav-unofficial-sigs"),
         unverified=(
             "the terms of redistribution",
@@ -192,6 +195,7 @@ PRESETS: Mapping[str, Preset] = {
         floor="suricata-update waits at least 15 minutes between two pulls",
         integrity="digest: an .md5 from the same host proves the transfer, not the origin",
         terms="MIT and BSD; some older rules are GPL-2.0 (the licences are in the archive)",
+        blocked=_REFUSED,
         sources=("suricata-update 1.3.3 and its rule index", "a genuine archive"),
         unverified=("which version folders there are: put your engine's version into url",),
     ),
@@ -243,7 +247,7 @@ PRESETS: Mapping[str, Preset] = {
         "(licence, 3.1); registered users get rules 30 days late",
         sources=("pulledpork3", "the vendor's page and licence"),
         unverified=("an .md5 beside the archive: not asked for",),
-        blocked="404, shown as a text: counted as a block, not as a missing file",
+        blocked="404, shown as a text: counted as a block, 4 hours' pause; 401 or 403: pulls stop",
         needs=("url", "token_file"),
     ),
     "yara-forge": Preset(
@@ -269,6 +273,7 @@ PRESETS: Mapping[str, Preset] = {
         floor="GitHub limits its API by address; releases are weekly, tagged yyyymmdd",
         integrity="digest: the sha256 that GitHub's API states for the asset",
         terms="each rule keeps its author's licence: served to this site's own hosts only",
+        blocked=_REFUSED,
         sources=("the project's release workflow", "GitHub's API", "a genuine archive"),
     ),
     "valhalla": Preset(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from keys.errors import MissingError
-from keys.model.release import Assurance, File, Manifest, Pin, Provenance, blob_name
+from keys.model.release import Assurance, File, Manifest, Pin, Provenance, blob_name, file_target
 from keys.signing.keyring import open_ring
 from keys.signing.publisher import Publisher
 from keys.trust.channel import Channels
@@ -125,6 +125,6 @@ class Client:
         assert pointer is not None
         files = channels.files(channels.pointed(channel, pointer))
         return {
-            file.path: self.blob(f"{channel}/files/{file.path}", file.pin, 1 << 30)
+            file.path: self.blob(file_target(channel, file.path), file.pin, 1 << 30)
             for file in files
         }
