@@ -10,10 +10,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
+from typing import TypeVar
 
 from keys.errors import Error
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +79,22 @@ class Daemon:
     def _on_hup(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._wake.set()
+
+
+def last_good(read: Callable[[], T]) -> Callable[[], T]:
+    """Return a reader that gives what was read last where nothing better can be read; it logs why.
+
+    The first reading may raise.
+    """
+    found: list[T] = []
+
+    def again() -> T:
+        try:
+            found[:] = [read()]
+        except Error as exc:
+            if not found:
+                raise
+            _log.error("the settings in force stay: %s", exc)
+        return found[0]
+
+    return again

@@ -1,5 +1,8 @@
 """`sigupdate run` with an engine of kind command: probed, proven by its samples, or refused."""
 
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +11,7 @@ import pytest
 
 from tests.tuf_repository import ChannelRepository
 from tests.updater.clamd_host import Command
+from tests.updater.clamd_process import DEADLINE_SECONDS
 from tests.updater.site import Site, served
 
 FINDS_BAD = ["sh", "-c", "! grep -o bad"]
@@ -77,3 +81,65 @@ def test_samples_that_nothing_scans_are_refused_before_anything_is_touched(
     scanner(host, site, probe_command=["true"], **{key: sample(host, "good")})
     assert f"engine own: {key}: no prove_command scans its files" in host("run", code=2)
     assert not site.requests
+
+
+def process(host: Command, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", "from updater.cli import main; main()", *words],
+        env=host.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def line_with(running: subprocess.Popen[str], text: str) -> str:
+    """Read until a line holds the text."""
+    assert running.stdout
+    seen = []
+    for line in running.stdout:
+        seen.append(line)
+        if text in line:
+            return line
+    raise AssertionError(seen)
+
+
+def test_a_run_with_jitter_waits_first_and_keeps_no_other_run_from_its_work(
+    host: Command, site: Site
+) -> None:
+    scanner(host, site, probe_command=["true"])
+    text = host.config.read_text()
+    host.config.write_text(f"jitter_seconds = {10 * 366 * 86400}\n{text}")
+    waiting = process(host, "run", "--jitter")
+    try:
+        assert "own: installed" in host("run")
+        asked = len(site.requests)
+        assert "own: kept" in host("run")
+        assert len(site.requests) == asked + 2
+        assert waiting.poll() is None
+    finally:
+        waiting.kill()
+        waiting.communicate()
+    host.config.write_text(text)
+    assert "own: kept" in host("run", "--jitter")
+
+
+def test_a_daemon_told_to_read_broken_settings_goes_on_with_those_in_force(
+    host: Command, site: Site
+) -> None:
+    scanner(host, site, probe_command=["true"])
+    good = host.config.read_text()
+    daemon = process(host, "daemon")
+    try:
+        line_with(daemon, "own: installed, generation 1 (a 1)")
+        host.config.write_text("mirrors = 7\n")
+        site.repository.release("a", {"rules.conf": b"another rule\n"}, sequence=2)
+        daemon.send_signal(signal.SIGHUP)
+        told = line_with(daemon, "the settings in force stay")
+        assert "mirrors: Expected `array`, got `int`" in told
+        line_with(daemon, "own: installed, generation 2 (a 2)")
+        host.config.write_text(good.replace('name = "own"', 'name = "other"'))
+        daemon.send_signal(signal.SIGHUP)
+        line_with(daemon, "other: installed, generation 1 (a 2)")
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(DEADLINE_SECONDS) == 0
+    finally:
+        daemon.kill()
+        daemon.communicate()

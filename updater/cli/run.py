@@ -44,14 +44,16 @@ def run(*, config: Path, engine: str, as_json: bool, install_only: bool, jitter:
 @config_option
 def daemon(*, config: Path) -> None:
     """Run every interval_seconds until SIGTERM; SIGHUP reads the settings again and runs now."""
-    from updater.daemon import Daemon, Rhythm  # noqa: PLC0415 - `run` has no use for it
+    from updater.daemon import Daemon, Rhythm, last_good  # noqa: PLC0415 - `run` has no use for it
+
+    load = last_good(lambda: Host.load(config))
 
     def rhythm() -> Rhythm:
-        settings = Host.load(config).settings
+        settings = load().settings
         return Rhythm(settings.interval_seconds, settings.jitter_seconds)
 
     def once() -> None:
-        _tell(Host.load(config).update(at=now()).run(), as_json=False)
+        _tell(load().update(at=now()).run(), as_json=False)
         sys.stdout.flush()
 
     looping = Daemon(once, rhythm)
