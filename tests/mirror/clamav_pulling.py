@@ -10,7 +10,7 @@ from keys.model.release import Pin
 from keys.trust.vendor import rsa
 from mirror.feeds import UpstreamSettings
 from mirror.upstream.base import Candidate, Feed, Offer, Pull
-from mirror.upstream.clamav import open_clamav
+from mirror.upstream.clamav import assembled
 from mirror.upstream.clamav.adapter import ClamavUpstream
 from tests.clamav_vendor import VENDOR
 from tests.mirror.clamav_vendor_server import ClamavServer
@@ -44,7 +44,7 @@ class Pulling:
         written = {"url": self.server.url, "databases": ("test",), **self.settings}
         settings = UpstreamSettings(name="official", kind="clamav", channel="clamav", **written)
         feed = Feed(settings, self.credential, self.last, self.folder / "state")
-        return open_clamav(feed, keys=self.keys)
+        return assembled(feed, keys=self.keys)
 
     async def check(self) -> Offer:
         return await self.upstream().check(now=self.now)

@@ -24,6 +24,7 @@ from mirror.upstream.answers import BusyError
 from tests.clamav_vendor import VENDOR, Issue, issue
 from tests.mirror.clamav_pulling import Pulling, names
 from tests.mirror.clamav_vendor_server import RECORD, ClamavServer, serving
+from tests.real_data import real_data
 
 ONE = issue(1, hdb="a\n")
 TWO = issue(2, hdb="a\nb\n")
@@ -297,14 +298,11 @@ async def test_what_the_vendor_did_not_sign_never_leaves_quarantine(
 
 @pytest.mark.parametrize(
     ("page", "says"),
-    [
-        (b"<html><title>blocked</title></html>" + bytes(600), "(?i)html|web page"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "(?i)git.lfs"),
-        (b"", "nothing|empty"),
-    ],
+    [("daily.cvd", "(?i)html|web page"), ("main.cvd", "(?i)git.lfs")],
+    ids=["block page", "LFS pointer"],
 )
-async def test_what_is_no_database_is_named(daily: Pulling, page: bytes, says: str) -> None:
-    daily.server.files["daily.cvd"] = page
+async def test_what_is_no_database_is_named(daily: Pulling, page: str, says: str) -> None:
+    daily.server.files["daily.cvd"] = (real_data("clamav/not-a-database") / page).read_bytes()
     with pytest.raises(FormatError, match=says):
         await daily.pull()
 

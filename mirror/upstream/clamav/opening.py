@@ -38,17 +38,21 @@ _DRIVERS: Mapping[str, Callable[[Surroundings], Driver]] = {
 }
 
 
-def open_clamav(feed: Feed, *, keys: rsa.Keys = rsa.CLAMAV) -> ClamavUpstream:
+def open_clamav(feed: Feed) -> ClamavUpstream:
     """Build the upstream for one pull; nothing is asked and nothing is written yet.
 
     Raises:
         SettingsError, UsageError: its settings cannot be followed.
 
     """
-    settings = completed(feed.settings)
-    for problem in problems(settings):
+    for problem in problems(completed(feed.settings)):
         raise problem
-    credential = feed.credential
+    return assembled(feed)
+
+
+def assembled(feed: Feed, *, keys: rsa.Keys = rsa.CLAMAV) -> ClamavUpstream:
+    """Build the upstream from settings that can be followed."""
+    settings, credential = completed(feed.settings), feed.credential
     auth = open_auth(settings, credential)
     access = Access.of(settings, basic(credential) if credential and not auth else auth)
     around = Surroundings(
