@@ -12,14 +12,22 @@ from hypothesis import strategies as st
 
 from keys.errors import FormatError, SignatureError, TrustError, UsageError
 from keys.model.release import Assurance
-from keys.trust.vendor.openpgp import MAX_SIGNATURE_BYTES, MAX_SIGNATURES, verify_openpgp
+from keys.trust.vendor.openpgp import (
+    MAX_SIGNATURE_BYTES,
+    MAX_SIGNATURES,
+    read_certificates,
+    verify_openpgp,
+)
 from keys.trust.vendor.verdict import Verdict
 from tests.keys.pgp import Vendor
+from tests.real_data import real_data
 
 RULES = b"rule one { condition: true }\n" * 50
 VENDOR = Vendor.new()
 STRANGER = Vendor.new("Stranger <s@example.org>")
 SIGNATURE = VENDOR.sign(RULES)
+
+OLD_FORMAT = 0x88  # the other way to write that a signature of up to 255 bytes follows (§4.2)
 
 gpg = pytest.mark.skipif(
     shutil.which("gpg") is None, reason="gpg is not installed: apt-get install gnupg"
@@ -126,7 +134,7 @@ def test_a_file_signed_by_the_old_and_the_new_key_passes_with_either_pinned() ->
 
 
 def test_a_revoked_key_is_refused() -> None:
-    with pytest.raises(SignatureError):
+    with pytest.raises(SignatureError, match=r"\(revoked\)"):
         check(keys=(VENDOR.revoked(),))
 
 
@@ -137,7 +145,7 @@ def test_a_copy_of_the_key_without_its_revocation_does_not_help() -> None:
 
 
 def test_a_signature_made_after_its_key_expired_is_refused() -> None:
-    with pytest.raises(SignatureError):
+    with pytest.raises(SignatureError, match="valid until 20"):
         check(signature=VENDOR.sign(RULES), keys=(VENDOR.expired(),))
 
 
@@ -189,6 +197,15 @@ def test_one_changed_byte_of_the_content_is_refused(position: int, flip: int) ->
         check(bytes(changed))
 
 
+def _hint(signature: bytes) -> range:
+    """Where a version 4 signature keeps two bytes of the digest, for a quick look (§5.2.3)."""
+    body = 2 if signature[1] < 192 else 3
+    hashed = int.from_bytes(signature[body + 4 : body + 6], "big")
+    unhashed_at = body + 6 + hashed
+    unhashed = int.from_bytes(signature[unhashed_at : unhashed_at + 2], "big")
+    return range(unhashed_at + 2 + unhashed, unhashed_at + 4 + unhashed)
+
+
 @given(position=st.integers(0, len(SIGNATURE) - 1), flip=st.integers(1, 255))
 @settings(max_examples=200)
 def test_one_changed_byte_of_a_signature_is_refused_or_one_that_nobody_signs(
@@ -196,7 +213,7 @@ def test_one_changed_byte_of_a_signature_is_refused_or_one_that_nobody_signs(
 ) -> None:
     changed = bytearray(SIGNATURE)
     changed[position] ^= flip
-    if len(SIGNATURE) - 70 <= position < len(SIGNATURE) - 68:  # a hint: two bytes of the digest
+    if position in _hint(SIGNATURE) or changed[0] == OLD_FORMAT:
         assert check(signature=bytes(changed)) == check()
         return
     with pytest.raises(TrustError):
@@ -239,6 +256,29 @@ def test_what_gpg_signs_is_accepted(algorithm: str, home: Path, tmp_path: Path) 
             assert check(path, signature, (key,), (fingerprint,)).signer == fingerprint.lower()
         with pytest.raises(SignatureError):
             check(RULES + b"x", signature, keys, (fingerprint,))
+
+
+@gpg
+@pytest.mark.parametrize(("option", "words"), [("SHA1", "SHA-1"), ("MD5", "MD5")])
+def test_a_signature_that_can_be_forged_is_refused_saying_so(
+    option: str, words: str, home: Path, tmp_path: Path
+) -> None:
+    (path := tmp_path / "rules.yar").write_bytes(RULES)
+    _gpg(home, "--quick-gen-key", "Vendor <v@example.org>", "rsa2048", "sign", "1y")
+    weak = ("--allow-weak-digest-algos", "--digest-algo", option)
+    signature = _gpg(home, *weak, "-o", "-", "--detach-sign", str(path))
+    key = _gpg(home, "--export")
+    (certificate,) = read_certificates(key)
+    with pytest.raises(SignatureError, match=f"with {words}, which can be forged"):
+        check(path, signature, (key,), (certificate.fingerprint,))
+
+
+def test_a_genuine_vendors_key_is_read() -> None:
+    text = real_data("spamassassin/kam-2026-08-04/KAM_channel.conf").read_bytes()
+    (certificate,) = read_certificates(text[text.index(b"-----BEGIN PGP PUBLIC KEY") :])
+    assert certificate.fingerprint.upper().endswith("24C063D8")
+    with pytest.raises(SignatureError, match="24c063d8"):
+        check(keys=(bytes(certificate),), pins=(certificate.fingerprint,))
 
 
 @gpg

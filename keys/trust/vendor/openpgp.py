@@ -4,18 +4,19 @@ Trusting is by pin alone: who else signed a key, and what names stand in it, cou
 A signature is good when its key was valid at the time it states, so one by a key that expired
 since stays good and one by a revoked key does not (RFC 9580; the library's own rules, by its own
 clock). Of the signature's bytes those nobody signs may differ: the armour's headers and checksum,
-and the two bytes of the digest that are kept as a hint.
+the two bytes of the digest that are kept as a hint, and how a length is written.
 """
 
 import base64
 import binascii
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
 
 from pysequoia import Cert, Decrypted, Sig, verify
-from pysequoia.packet import SignatureType
+from pysequoia.packet import HashAlgorithm, SignatureType
 
 from keys.errors import FormatError, SignatureError, UsageError
 from keys.model.release import Assurance
@@ -35,6 +36,11 @@ _ARMOUR = re.compile(
     rb"-----END PGP SIGNATURE-----\s*"
 )
 _SIGNATURE_TAG = 2
+_FORGEABLE = (
+    (HashAlgorithm.SHA1, "SHA-1"),
+    (HashAlgorithm.MD5, "MD5"),
+    (HashAlgorithm.RipeMD, "RIPEMD-160"),
+)  # refused by the library
 _FINGERPRINT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -67,13 +73,18 @@ def verify_openpgp(
                 return Verdict(
                     "openpgp", Assurance.signed, signer=certificate, signed_at=one.created
                 )
-    makers = ", ".join(
-        sorted({one.issuer_fingerprint or one.issuer_key_id or "?" for one in offered})
-    )
+    makers = ", ".join(sorted({one.maker for one in offered}))
+    known = ", ".join(sorted(map(_described, pinned.values())))
     raise SignatureError(
-        f"{name}: no good OpenPGP signature by a pinned key; it is by key {makers}, "
-        f"pinned: {', '.join(sorted(pinned))}"
+        f"{name}: no good OpenPGP signature by a pinned key: it is by key {makers}; pinned {known}"
     )
+
+
+def _described(certificate: Cert) -> str:
+    ends = certificate.expiration
+    states = [" (revoked)"] if certificate.is_revoked else []
+    states += [f" (valid until {ends:%Y-%m-%d})"] if ends else []
+    return certificate.fingerprint + "".join(states)
 
 
 def check_fingerprint(text: str) -> str:
@@ -183,27 +194,45 @@ def _header(data: bytes) -> tuple[int, int]:
     return (6, int.from_bytes(rest[1:5], "big")) if rest[0] == 255 and len(rest) == 5 else (0, 0)
 
 
-def _load(packet: bytes, name: str) -> Sig:
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """A signature as it was decoded; nothing of it is proven."""
+
+    signature: Sig
+    maker: str  # who claims to have made it, and what is wrong with how he did
+    created: datetime | None
+    expires: datetime | None
+
+
+def _load(packet: bytes, name: str) -> _Offered:
     try:
-        signature = Sig.from_bytes(packet)
-        covers = signature.signature_type
+        one = Sig.from_bytes(packet)
+        offered = _Offered(one, _maker(one), one.created, one.expiration)
+        covers = one.signature_type
     except RuntimeError as exc:
         raise FormatError(f"{name}: a damaged OpenPGP signature") from exc
     if covers != SignatureType.Binary:
         raise FormatError(f"{name}: an OpenPGP signature of something else than a file's bytes")
-    return signature
+    return offered
+
+
+def _maker(signature: Sig) -> str:
+    key = signature.issuer_fingerprint or signature.issuer_key_id or "?"
+    algorithm = signature.hash_algorithm
+    weak = next((words for known, words in _FORGEABLE if algorithm == known), "")
+    return f"{key} with {weak}, which can be forged" if weak else key
 
 
 def _signer(
-    file: BinaryIO, signature: Sig, pinned: dict[str, Cert], at: datetime | None
+    file: BinaryIO, offered: _Offered, pinned: dict[str, Cert], at: datetime | None
 ) -> str | None:
     """Return the fingerprint of the pinned certificate that made this signature, if one did."""
-    if at is not None and (signature.created is None or signature.created > at):
+    if at is not None and (offered.created is None or offered.created > at):
         return None
-    if at is not None and signature.expiration is not None and signature.expiration <= at:
+    if at is not None and offered.expires is not None and offered.expires <= at:
         return None
     try:
-        result = _verify(file, signature, list(pinned.values()))
+        result = _verify(file, offered.signature, list(pinned.values()))
     except RuntimeError:
         return None
     makers: Iterator[str] = (one.certificate for one in result.valid_sigs)
