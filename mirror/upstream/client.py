@@ -23,6 +23,7 @@ CHUNK_BYTES = 1 << 18
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # until the headers are there, and between two pieces of a body
+MAX_ERROR_CHARACTERS = 300
 RATE_GRACE_SECONDS = 5.0  # before the minimum rate counts
 
 
@@ -235,14 +236,14 @@ class VendorClient:
         here = self._redactor.text(str(url))
         try:
             following = url.join(URL(location))
-            origin = following.origin()
         except ValueError:
             raise RefusedError(f"{here}: redirects to nowhere") from None
         there = self._redactor.text(str(following))
         downgrade = url.scheme == "https" and following.scheme != "https"
-        if downgrade or following.scheme not in {"http", "https"}:
+        if downgrade or following.scheme not in {"http", "https"} or not following.host:
             raise RefusedError(f"{here}: redirects to {there}")
-        if origin != self._base.origin() and self._redactor.holds(str(following)):
+        foreign = following.origin() != self._base.origin()
+        if foreign and self._redactor.holds(str(following)):
             raise RefusedError(
                 f"{here}: redirects to {there}, another host, with the credential in the address",
                 hint="if the vendor has moved, write his new address into url",
@@ -274,7 +275,8 @@ class VendorClient:
             exchange.error = "timed out"
             raise FetchError(f"{exchange.url}: no answer in time") from None
         except (aiohttp.ClientError, OSError) as exc:
-            exchange.error = self._redactor.text(str(exc)) or type(exc).__name__
+            told = " ".join(self._redactor.text(str(exc)).split())
+            exchange.error = told[:MAX_ERROR_CHARACTERS] or type(exc).__name__
             raise FetchError(f"{exchange.url}: {exchange.error}") from None
 
 
