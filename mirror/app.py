@@ -5,7 +5,7 @@ import contextlib
 import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -14,6 +14,7 @@ from aiohttp import web
 from keys.errors import Error, StateError
 from mirror import reloads
 from mirror.address import Address
+from mirror.fleet.desk import Desk, open_desk
 from mirror.inforce import InForce
 from mirror.reloads import Reload
 from mirror.schedule import Schedule, schedule_of
@@ -24,6 +25,8 @@ from mirror.web.service import IDLE_SECONDS, MAX_HEADER_BYTES, RequestLog, Servi
 
 STORE_POLL_SECONDS = 0.25  # a publish, ours or another process', is noticed within twice this
 BACKLOG = 1024
+DATABASE_RETRY_SECONDS = 30.0
+RETENTION_SECONDS = 3600.0
 
 
 async def run(config: Path, *, signs: bool, clock: Callable[[], datetime]) -> None:
@@ -76,10 +79,14 @@ class _Mirror:
         self._metrics = Metrics(in_force.facts)
         self._schedule: Schedule | None = None
         self._restart = asyncio.Event()
+        self._desk: Desk | None = None
 
     def application(self) -> web.Application:
         """Build the application with everything that runs beside it."""
-        app = Service(self._in_force, self._metrics, self._in_force.clock).application()
+        in_force = self._in_force
+        service = Service(in_force, self._metrics, in_force.clock, lambda: self._desk)
+        app = service.application()
+        app.cleanup_ctx.append(self._reported)
         app.cleanup_ctx.append(self._measured)
         app.cleanup_ctx.append(self._refreshed)
         app.cleanup_ctx.append(self._watched)
@@ -102,6 +109,35 @@ class _Mirror:
             yield
         finally:
             await runner.cleanup()
+
+    async def _reported(self, _app: web.Application) -> AsyncIterator[None]:
+        """Keep hosts' reports; definitions are served with or without them."""
+        if not self._in_force.settings.fleet.enabled:
+            yield
+            return
+        async with _task(self._keep_reports(), "reports"):
+            yield
+        if self._desk is not None:
+            await self._desk.database.close()
+
+    async def _keep_reports(self) -> None:
+        """Open the database, again and again until it answers; then clear it by age."""
+        told = ""
+        while self._desk is None:
+            try:
+                self._desk = await open_desk(self._in_force.settings)
+            except Error as exc:
+                if str(exc) != told:
+                    structlog.get_logger().error("fleet", cause=str(exc), hint=exc.hint)
+                told = str(exc)
+                await asyncio.sleep(DATABASE_RETRY_SECONDS)
+        while True:
+            days = timedelta(days=self._in_force.settings.fleet.retention_days)
+            try:
+                await self._desk.forget(self._in_force.clock() - days)
+            except Error as exc:
+                structlog.get_logger().error("fleet", cause=str(exc), hint=exc.hint)
+            await asyncio.sleep(RETENTION_SECONDS)
 
     async def _refreshed(self, _app: web.Application) -> AsyncIterator[None]:
         """Notice what other processes publish."""

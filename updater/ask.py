@@ -1,8 +1,9 @@
-"""The two requests of a run that finds nothing new, made without the HTTP library.
+"""The requests of a run that finds nothing new, made without the HTTP library.
 
 Loading that library costs more than the rest of such a run. Only the usual answers are taken
-here, from the first mirror: a small file, or that there is no newer root. Whatever else happens,
-a redirect, an error, a slow answer, is left to the full client, which asks again and judges it.
+here, from the first mirror: a small file, that there is no newer root, or a status. Whatever else
+happens, a redirect, an error, a slow answer, is left to the full client, which asks again and
+judges it.
 """
 
 import http.client
@@ -49,10 +50,24 @@ class Asker:
             UnusualError: no answer, a long one, or a slow one; it is not asked again.
 
         """
+        status, _, data = self._asked(path, None)
+        return status, data
+
+    def post(self, path: str, body: bytes) -> tuple[int, float]:
+        """Send a body to a path; return status and the seconds of Retry-After.
+
+        Raises:
+            UnusualError: as ``get``.
+
+        """
+        status, wait, _ = self._asked(path, body)
+        return status, float(wait[:9]) if wait.isascii() and wait.isdigit() else 0.0
+
+    def _asked(self, path: str, body: bytes | None) -> tuple[int, str, bytes]:
         if not self._usable:
             raise UnusualError
         try:
-            return self._get(path)
+            return self._ask(path, body)
         except (OSError, http.client.HTTPException, ValueError, Error, UnusualError) as exc:
             self._usable = False
             self.close()
@@ -64,20 +79,21 @@ class Asker:
             self._connection.close()
             self._connection = None
 
-    def _get(self, path: str) -> tuple[int, bytes]:
+    def _ask(self, path: str, body: bytes | None) -> tuple[int, str, bytes]:
         mirror = urlsplit(self._settings.mirrors[0])
         if self._connection is None or self._connection.sock is None:
             self._connection = self._connect(mirror)
         self.requests += 1
         with _cut_after(self._max_seconds, self._connection.sock):
             place = f"{mirror.path.rstrip('/')}/{path}"
-            self._connection.request("GET", place, headers=self._headers(mirror))
+            method = "GET" if body is None else "POST"
+            self._connection.request(method, place, body, self._headers(mirror))
             response = self._connection.getresponse()
             data = response.read(MAX_ANSWER_BYTES + 1)
         if len(data) > MAX_ANSWER_BYTES or not response.isclosed():
             raise UnusualError
         self.bytes_received += len(data)
-        return response.status, data
+        return response.status, response.headers.get("Retry-After", ""), data
 
     def _connect(self, mirror: SplitResult) -> http.client.HTTPConnection:
         connection = self._prepared(mirror)

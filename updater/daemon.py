@@ -4,9 +4,11 @@ SIGTERM and SIGINT end it after the run under way; SIGHUP reads the settings aga
 """
 
 import logging
+import math
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
@@ -25,6 +27,7 @@ class Rhythm:
 
     interval_seconds: float
     jitter_seconds: float
+    heartbeat_seconds: float = math.inf
 
     def pause(self, draw: Callable[[float, float], float] = random.uniform) -> float:
         """Return the time to the next run."""
@@ -32,13 +35,19 @@ class Rhythm:
 
 
 class Daemon:
-    """Calls ``once`` until stopped; both callables read the settings anew each time.
+    """Calls ``once`` until stopped, and ``beat`` in between; all read the settings anew.
 
     The first ``rhythm`` may raise: a daemon does not start on settings it cannot read.
     """
 
-    def __init__(self, once: Callable[[], None], rhythm: Callable[[], Rhythm]) -> None:
+    def __init__(
+        self,
+        once: Callable[[], None],
+        rhythm: Callable[[], Rhythm],
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._once = once
+        self._beat = beat
         self._read_rhythm = rhythm
         self._rhythm = rhythm()
         self._stop = threading.Event()
@@ -61,12 +70,28 @@ class Daemon:
             self._wake.clear()
             self._run()
             if not self._stop.is_set():
-                self._wake.wait(self._rhythm.pause())
+                self._pause(self._rhythm.pause())
+
+    def _pause(self, seconds: float) -> None:
+        """Wait for the next run, with a sign of life now and then."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._wake.wait(min(left, self._rhythm.heartbeat_seconds)):
+                return
+            if until > time.monotonic():
+                self._guarded(self._beat)
 
     def _run(self) -> None:
+        self._guarded(self._once_anew)
+
+    def _once_anew(self) -> None:
+        self._rhythm = self._read_rhythm()
+        self._once()
+
+    @staticmethod
+    def _guarded(work: Callable[[], None]) -> None:
         try:
-            self._rhythm = self._read_rhythm()
-            self._once()
+            work()
         except Error as exc:
             _log.error("%s", exc)
         except Exception:  # noqa: BLE001 - one run must not end the loop; logged in full

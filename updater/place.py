@@ -36,6 +36,11 @@ class HostPlace:
         """The file that tells how the last run ended."""
         return self.root / "last_run.json"
 
+    @property
+    def outbox(self) -> Path:
+        """The folder of reports that wait for a mirror."""
+        return self.root / "outbox"
+
     def trust(self, repository: str) -> Path:
         """Return the folder of a repository's trusted metadata and clock."""
         return self.root / "trust" / repository

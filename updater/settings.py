@@ -46,6 +46,16 @@ class EngineSettings(Table, frozen=True):
     keep_generations: Positive = 3
 
 
+class ReportSettings(Table, frozen=True):
+    """What the mirror is told of this host, where the host has a credential."""
+
+    enabled: bool = True
+    heartbeat_seconds: Seconds = 300  # daemon: between two reports, runs or not
+    detections_command: tuple[str, ...] = ()  # prints how many detections there were
+    seats_command: tuple[str, ...] = ()  # prints how many seats are in use
+    command_timeout_seconds: Duration = 10.0
+
+
 class Limits(Table, frozen=True):
     """What no mirror can make this host exceed."""
 
@@ -71,5 +81,6 @@ class Settings(Table, frozen=True):
     jitter_seconds: SecondsOrNone = 0
     interval_seconds: Seconds = 900  # daemon
     limits: Limits = Limits()
+    report: ReportSettings = ReportSettings()
     repository: tuple[RepositorySettings, ...] = ()
     engine: tuple[EngineSettings, ...] = ()

@@ -16,7 +16,7 @@ from keys.model.release import Instant
 from keys.trust import freshness
 from keys.trust.source import MetadataSource, Once
 from updater import report, state
-from updater.ask import Asker
+from updater.ask import Asker, UnusualError
 from updater.library import Library
 from updater.place import HostPlace, last_run
 from updater.report import EngineReport, RunReport, Trouble
@@ -26,6 +26,7 @@ from updater.turn import Turn
 if TYPE_CHECKING:  # loads the TUF library, which a run that finds nothing new does without
     from updater.catalogue import Catalogue
     from updater.fetch import Fetcher
+    from updater.telling import Teller, Told
 
 
 class Update:
@@ -64,11 +65,31 @@ class Update:
         """
         try:
             with self._host.lock():
-                return self._run()
+                finished = self._run()
+                self._tell(finished)
+                return finished
         finally:
-            self._asker.close()
-            if self._opened:
-                self._opened.close()
+            self.close()
+
+    def heartbeat(self) -> "Told | None":
+        """Tell the mirror that this host lives, and how its last run ended.
+
+        Raises:
+            LockedError: a run is at work, which tells it itself.
+            StateError: the state folder cannot be written.
+
+        """
+        try:
+            with self._host.lock():
+                return self._teller().tell(last_run(self._host), "heartbeat")
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._asker.close()
+        if self._opened:
+            self._opened.close()
 
     # -- steps --------------------------------------------------------------------------------
 
@@ -166,6 +187,23 @@ class Update:
             code = report.worst((finished.exit_code, exc.exit_code))
             return msgspec.structs.replace(finished, troubles=troubles, exit_code=code)
         return finished
+
+    def _tell(self, finished: RunReport) -> None:
+        """Tell the mirror how it went, which changes nothing about how it went."""
+        if self._settings.credential_file and self._settings.report.enabled:
+            self._teller().tell(self._with_others(finished), "run")
+
+    def _teller(self) -> "Teller":
+        from updater.telling import Teller  # noqa: PLC0415 - only where a mirror is told
+
+        return Teller(self._settings, self._post, now=self._now)
+
+    def _post(self, path: str, body: bytes) -> tuple[int, float]:
+        """Send a body to a mirror, without the HTTP library where that is enough."""
+        try:
+            return self._asker.post(path, body)
+        except UnusualError:
+            return self._mirrors().post(path, body)
 
     def _with_others(self, finished: RunReport) -> RunReport:
         """Add what the last run said of the engines this one was not for."""

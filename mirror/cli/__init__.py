@@ -11,8 +11,10 @@ COMMANDS = {
     "check-config": "mirror.cli.serve:check_config",
     "customer": "mirror.cli.customer:customer",
     "gc": "mirror.cli.gc:gc",
+    "history": "mirror.cli.hosts:history",
     "hold": "mirror.cli.hold:hold",
     "host": "mirror.cli.host:host",
+    "hosts": "mirror.cli.hosts:hosts",
     "init": "mirror.cli.found:init",
     "licence": "mirror.cli.licence:licence",
     "point": "mirror.cli.publish:point",
@@ -23,6 +25,7 @@ COMMANDS = {
     "run": "mirror.cli.serve:run",
     "serve": "mirror.cli.serve:serve",
     "status": "mirror.cli.status:status",
+    "verify-log": "mirror.cli.hosts:verify_log",
 }
 
 

@@ -15,6 +15,7 @@ from mirror.settings import ServeSettings
 from mirror.web import health
 from mirror.web.access import ADDRESS, VISITOR
 from mirror.web.errors import RETRY_SECONDS, Handler, Refusal, errors
+from mirror.web.hosts import HostDesk, Reports
 from mirror.web.metrics import Metrics
 from mirror.web.native.clamav import ClamavLayout
 from mirror.web.native.files import FilesLayout
@@ -46,8 +47,12 @@ class Current(Protocol):
 class Service:
     """Answers requests from what is in force when they come."""
 
-    def __init__(self, current: Current, metrics: Metrics, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, current: Current, metrics: Metrics, clock: Callable[[], datetime],
+        reports: Callable[[], Reports | None] = lambda: None,
+    ) -> None:  # fmt: skip
         self._current = current
+        self._hosts = HostDesk(reports)
         self._metrics = metrics
         self._clock = clock
         self._in_flight = 0
@@ -63,6 +68,7 @@ class Service:
         app.router.add_get("/r/{rest:.*}", self._repository)
         app.router.add_get("/clamav/{name}", self._clamav)
         app.router.add_get("/files{rest:(/.*)?}", self._files)
+        app.router.add_post("/v1/hosts/{name}", self._report)
         return app
 
     async def _healthz(self, _request: web.Request) -> web.Response:
@@ -79,6 +85,10 @@ class Service:
 
     async def _files(self, request: web.Request) -> web.StreamResponse:
         return await self._plain.answer(self._current.repositories, request, now=self._clock())
+
+    async def _report(self, request: web.Request) -> web.StreamResponse:
+        gate = self._current.repositories.gate
+        return await self._hosts.answer(request, gate, now=self._clock())
 
     def _limits(self) -> Middleware:
         """Shed what is too much; end what takes too long."""

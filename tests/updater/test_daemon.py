@@ -74,3 +74,19 @@ def test_sighup_runs_now_and_sigterm_ends_after_the_run() -> None:
         ):
             signal.signal(number, handler)
     assert len(runs) == 2
+
+
+def test_between_two_runs_it_gives_signs_of_life() -> None:
+    runs, beats = [], []
+
+    def beat() -> None:
+        beats.append(1)
+        if len(beats) == 2:
+            raise SettingsError("the mirror is down")
+        if len(beats) == 3:
+            daemon.stop()
+
+    often = Rhythm(interval_seconds=3600, jitter_seconds=0, heartbeat_seconds=0.001)
+    daemon = Daemon(lambda: runs.append(1), lambda: often, beat)
+    daemon.loop()
+    assert (len(runs), len(beats)) == (1, 3)

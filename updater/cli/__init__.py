@@ -14,6 +14,7 @@ COMMANDS = {
     "init": "updater.cli.init:init",
     "prove": "updater.cli.engine:prove",
     "quarantine": "updater.cli.engine:quarantine",
+    "report": "updater.cli.run:report",
     "rollback": "updater.cli.engine:rollback",
     "run": "updater.cli.run:run",
     "status": "updater.cli.inspect:status",

@@ -1,4 +1,4 @@
-"""`sigupdate run` and `sigupdate daemon`."""
+"""`sigupdate run`, `sigupdate daemon` and `sigupdate report`."""
 
 import random
 import sys
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from keys.errors import UsageError
 from updater.cli.host import Host, complain, now, say
 from updater.cli.options import config_option, engine_option, json_option
 from updater.report import RunReport
@@ -50,15 +51,41 @@ def daemon(*, config: Path) -> None:
 
     def rhythm() -> Rhythm:
         settings = load().settings
-        return Rhythm(settings.interval_seconds, settings.jitter_seconds)
+        return Rhythm(
+            settings.interval_seconds, settings.jitter_seconds, settings.report.heartbeat_seconds
+        )
 
     def once() -> None:
         _tell(load().update(at=now()).run(), as_json=False)
         sys.stdout.flush()
 
-    looping = Daemon(once, rhythm)
+    def beat() -> None:
+        load().update(at=now()).heartbeat()
+
+    looping = Daemon(once, rhythm, beat)
     looping.watch_signals()
     looping.loop()
+
+
+@click.command(epilog="Example: sigupdate report")
+@config_option
+@json_option
+def report(*, config: Path, as_json: bool) -> int:
+    """Tell the mirror how the last run ended, and what waits to be told; no run is made.
+
+    Exit code 1 when the mirror could not be told; what waits is sent with the next run.
+    """
+    told = Host.load(config).update(at=now()).heartbeat()
+    if told is None:
+        raise UsageError(
+            "this host reports to no mirror",
+            hint="set credential_file, and report.enabled = true",
+        )
+    if as_json:
+        say(msgspec.json.encode(told).decode())
+    else:
+        say(f"{told.sent} sent, {told.waiting} waiting" + (f": {told.note}" if told.note else ""))
+    return int(bool(told.waiting))
 
 
 def _tell(report: RunReport, *, as_json: bool) -> int:

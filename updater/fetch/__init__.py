@@ -124,6 +124,10 @@ class Fetcher:
         self._mirrors.fetch(path, small, first_answer=path.endswith(".root.json"))
         return small.data
 
+    def post(self, path: str, body: bytes) -> tuple[int, float]:
+        """Send a body to a path below the mirrors' addresses; as ``Mirrors.post``."""
+        return self._mirrors.post(path, body)
+
     def close(self) -> None:
         """Close every connection."""
         self._mirrors.close()

@@ -91,18 +91,21 @@ class Connections:
             RefusedError: TLS does not verify, or too many redirects.
 
         """
-        from urllib3 import exceptions  # noqa: PLC0415 - loaded with the first request
+        with _translated(url), contextlib.closing(self._follow(url, headers)) as response:
+            yield response
 
-        try:
-            with contextlib.closing(self._follow(url, headers)) as response:
-                yield response
-        except exceptions.SSLError as exc:
-            raise RefusedError(
-                f"{redact_url(url)}: TLS: {exc}",
-                hint="if the mirror uses a CA of its own, name it as ca_file",
-            ) from exc
-        except exceptions.HTTPError as exc:
-            raise FetchError(f"{redact_url(url)}: {_reason(exc)}") from exc
+    def post(self, url: str, body: bytes) -> tuple[int, Mapping[str, str]]:
+        """Send a body; return status and headers. No redirect is followed.
+
+        Raises:
+            FetchError, RefusedError: as ``get``.
+
+        """
+        sent = {"Content-Type": "application/json"}
+        with _translated(url):
+            response = self._request(url, sent, with_credential=True, body=body)
+            response.close()
+            return response.status, response.headers
 
     def _follow(self, url: str, headers: Mapping[str, str]) -> "BaseHTTPResponse":
         home = origin(url)
@@ -117,14 +120,21 @@ class Connections:
         raise RefusedError(f"{redact_url(url)}: more than {MAX_REDIRECTS} redirects")
 
     def _request(
-        self, url: str, headers: Mapping[str, str], *, with_credential: bool
-    ) -> "BaseHTTPResponse":
+        self, url: str, headers: Mapping[str, str], *, with_credential: bool,
+        body: bytes | None = None,
+    ) -> "BaseHTTPResponse":  # fmt: skip
         sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         if with_credential and self._way.credential:
             sent["Authorization"] = self._way.credential.basic()
         self._traffic.requests += 1
         return self._pool(url).request(
-            "GET", url, headers=sent, redirect=False, retries=False, preload_content=False
+            "GET" if body is None else "POST",
+            url,
+            body=body,
+            headers=sent,
+            redirect=False,
+            retries=False,
+            preload_content=False,
         )
 
     def _pool(self, url: str) -> "urllib3.PoolManager":
@@ -170,6 +180,21 @@ class Connections:
         """Close every connection."""
         for pool in self._pools.values():
             pool.clear()
+
+
+@contextlib.contextmanager
+def _translated(url: str) -> Iterator[None]:
+    from urllib3 import exceptions  # noqa: PLC0415 - loaded with the first request
+
+    try:
+        yield
+    except exceptions.SSLError as exc:
+        raise RefusedError(
+            f"{redact_url(url)}: TLS: {exc}",
+            hint="if the mirror uses a CA of its own, name it as ca_file",
+        ) from exc
+    except exceptions.HTTPError as exc:
+        raise FetchError(f"{redact_url(url)}: {_reason(exc)}") from exc
 
 
 def _proxied(proxy: str, options: dict[str, Any]) -> "urllib3.PoolManager":

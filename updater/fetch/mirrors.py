@@ -93,6 +93,24 @@ class Mirrors:
                 raise error
             self._pace.wait(self._delay(error, attempt), path)
 
+    def post(self, path: str, body: bytes) -> tuple[int, float]:
+        """Send a body to the first mirror that answers; return status and Retry-After seconds.
+
+        Raises:
+            FetchError: no mirror answered.
+
+        """
+        errors: list[FetchError] = []
+        for address in self._addresses:
+            try:
+                status, headers = self._connections.post(f"{address}/{path}", body)
+            except FetchError as exc:
+                errors.append(exc)
+                continue
+            wait = answers.retry_after(headers.get("Retry-After", ""), now=datetime.now(UTC))
+            return status, wait
+        raise errors[0]
+
     def _round(self, path: str, download: Download, *, first_answer: bool) -> Error | None:
         """Ask each mirror once; return the error that says most, or None for success."""
         errors: list[Error] = []

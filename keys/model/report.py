@@ -1,0 +1,126 @@
+"""What a scanner host tells its mirror: one report per run; decoded tolerantly by newer and older.
+
+A field nobody here knows is passed over, so a host may be newer than its mirror. Everything has a
+limit; the whole is at most ``MAX_REPORT_BYTES``.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from keys.errors import Error, LimitError, UsageError
+from keys.model.release import Instant, Sequence, Sha256
+
+REPORT_SCHEMA = 1
+MAX_REPORT_BYTES = 256 << 10
+MAX_HISTORY_LINES = 100  # of one report
+MAX_HISTORY_BYTES = 128 << 10  # of one report
+
+Text = Annotated[str, msgspec.Meta(max_length=2000)]
+Name = Annotated[str, msgspec.Meta(max_length=200)]
+Line = Annotated[str, msgspec.Meta(max_length=32 << 10)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{0,128}\Z")]
+
+
+class Told(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A value that crosses a wire between versions: unknown fields are passed over."""
+
+
+class ChannelRelease(Told, frozen=True, kw_only=True):
+    """The release of one channel that an engine reads."""
+
+    sequence: Sequence
+    manifest_sha256: Sha256
+    release: Name = ""
+    published: Instant | None = None
+    assurance: Name = ""
+
+
+class TroubleTold(Told, frozen=True, kw_only=True):
+    """One thing that went wrong; ``exit_code`` tells its kind."""
+
+    message: Text
+    hint: Text = ""
+    exit_code: Annotated[int, msgspec.Meta(ge=0, le=255)] = 1
+
+
+class EngineTold(Told, frozen=True, kw_only=True):
+    """One engine of a host: what it reads and how far that is proven."""
+
+    engine: Name
+    kind: Name = ""
+    version: Text = ""
+    track: Name = ""
+    outcome: Name = ""
+    proof: Name = ""
+    proof_at: Instant | None = None
+    detail: Text = ""
+    generation: Count = 0
+    installed_at: Instant | None = None
+    channels: Annotated[dict[Name, ChannelRelease], msgspec.Meta(max_length=200)] = {}
+    held: Annotated[tuple[Text, ...], msgspec.Meta(max_length=50)] = ()
+    troubles: Annotated[tuple[TroubleTold, ...], msgspec.Meta(max_length=50)] = ()
+    quarantined: Annotated[tuple[Name, ...], msgspec.Meta(max_length=200)] = ()
+
+
+class HistoryTail(Told, frozen=True, kw_only=True):
+    """Lines an engine's history gained, as they stand in its file, in their order."""
+
+    engine: Name
+    lines: Annotated[tuple[Line, ...], msgspec.Meta(max_length=MAX_HISTORY_LINES)]
+
+
+class HostReport(Told, frozen=True, kw_only=True):
+    """What a host says of itself.
+
+    ``series`` is drawn anew when a host's state is lost, ``number`` rises within it: together they
+    order reports whatever a clock says. ``signature`` is the host's, over ``signed_text``.
+    """
+
+    schema: Annotated[int, msgspec.Meta(ge=1, le=1000)] = REPORT_SCHEMA
+    host: Name
+    series: Hex
+    number: Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
+    occasion: Name = "run"  # run, heartbeat
+    at: Instant
+    system: Text = ""
+    sigupdate: Name = ""
+    exit_code: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    duration_seconds: float = 0.0
+    refreshed: Annotated[dict[Name, Instant], msgspec.Meta(max_length=100)] = {}
+    engines: Annotated[tuple[EngineTold, ...], msgspec.Meta(max_length=50)] = ()
+    troubles: Annotated[tuple[TroubleTold, ...], msgspec.Meta(max_length=50)] = ()
+    detections: Count | None = None
+    seats: Count | None = None
+    history: Annotated[tuple[HistoryTail, ...], msgspec.Meta(max_length=50)] = ()
+    public_key: Hex = ""  # Ed25519, the host's own
+    signature: Hex = ""
+
+
+def signed_text(report: HostReport) -> bytes:
+    """Return what a host signs: who it is, and the history lines it tells."""
+    tails = [[tail.engine, *tail.lines] for tail in report.history]
+    told = ["sigmirror-history-1", report.host, report.series, report.number, tails]
+    return msgspec.json.encode(told)
+
+
+def decode_report(data: bytes, what: str) -> HostReport:
+    """Decode a report.
+
+    Raises:
+        LimitError: larger than ``MAX_REPORT_BYTES``.
+        UsageError: not a report; the message names ``what`` and the field.
+
+    """
+    if len(data) > MAX_REPORT_BYTES:
+        raise LimitError(f"{what}: larger than MAX_REPORT_BYTES={MAX_REPORT_BYTES}")
+    try:
+        return msgspec.json.decode(data, type=HostReport)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{what}: not a host's report: {exc}") from exc
+
+
+def trouble_told(error: Error) -> TroubleTold:
+    """Write an error for a report."""
+    return TroubleTold(message=str(error)[:2000], hint=error.hint[:2000], exit_code=error.exit_code)

@@ -1,0 +1,145 @@
+"""`sigmirror hosts`, `history`, `verify-log`: what the fleet runs, what it ran, and is it so."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import msgspec
+
+from keys.errors import UsageError
+from mirror.cli.host import Span
+from mirror.cli.options import config_option, json_option, now
+from mirror.fleet.audit import faults
+from mirror.fleet.desk import Desk, Past, open_desk
+from mirror.fleet.health import Health, Line, lines, totals
+from mirror.fleet.ledger import hosts_file
+from mirror.settings import Settings, load
+
+T = TypeVar("T")
+
+
+@click.command(epilog="Example: sigmirror hosts --stale 26h --channel clamav")
+@config_option
+@json_option
+@click.option(
+    "--stale", type=Span(), help="Tell of hosts unheard of for longer. [fleet.stale_hours]"
+)
+@click.option("--channel", default="", help="Only engines that read this channel.")
+def hosts(*, config: Path, as_json: bool, stale: timedelta | None, channel: str) -> int:
+    """List what every host runs and whether that is proven.
+
+    Exit code 1 when one is stale, unproven, rolled back or silent.
+    """
+    settings = load(config)
+    limit = stale or timedelta(hours=settings.fleet.stale_hours)
+    rows = asyncio.run(_asked(settings, lambda desk: desk.hosts()))
+    admitted = hosts_file(settings.folder).read().hosts
+    found = lines(rows, admitted, now=now(), stale=limit, channel=channel)
+    if as_json:
+        told = {"hosts": [msgspec.to_builtins(line) for line in found], "totals": totals(found)}
+        click.echo(msgspec.json.encode(told).decode())
+    else:
+        for text in _table(found, at=now()):
+            click.echo(text)
+    return int(any(line.health is not Health.ok for line in found))
+
+
+@click.command(epilog="Example: sigmirror history --at 2026-03-01T08:00:00Z --host mx1")
+@config_option
+@json_option
+@click.option("--at", required=True, help="A time; UTC unless it says.")
+@click.option("--host", default="", help="Only this host.")
+def history(*, config: Path, as_json: bool, at: str, host: str) -> int:
+    """Tell what every engine ran at a time, by the histories its host signed.
+
+    Exit code 1 when nothing is known of that time.
+    """
+    time = _instant(at)
+    found = asyncio.run(_asked(load(config), lambda desk: desk.at(time, host)))
+    if as_json:
+        click.echo(msgspec.json.encode([msgspec.to_builtins(past) for past in found]).decode())
+    else:
+        for past in found:
+            click.echo(_past(past))
+        if not found:
+            click.echo("nothing is known of that time")
+    return 0 if found else 1
+
+
+@click.command("verify-log", epilog="Example: sigmirror verify-log")
+@config_option
+@json_option
+def verify_log(*, config: Path, as_json: bool) -> int:
+    """Follow the chain of every host's reports and check what hosts signed.
+
+    Exit code 3 when a line was changed, removed or forged.
+    """
+
+    async def look(desk: Desk) -> list[str]:
+        return [fault async for fault in faults(desk.database)]
+
+    found = asyncio.run(_asked(load(config), look))
+    if as_json:
+        click.echo(msgspec.json.encode({"faults": found}).decode())
+    else:
+        for fault in found or ["every report follows the one before, and every signature holds"]:
+            click.echo(fault)
+    return 3 if found else 0
+
+
+async def _asked(settings: Settings, question: Callable[[Desk], Awaitable[T]]) -> T:
+    """Open the desk for one question."""
+    desk = await open_desk(settings)
+    try:
+        return await question(desk)
+    finally:
+        await desk.database.close()
+
+
+def _table(found: list[Line], *, at: datetime) -> Iterator[str]:
+    for line in found:
+        engine = line.engine
+        loads = ", ".join(f"{load.channel} {load.sequence}" for load in line.loads)
+        told = [
+            line.host,
+            engine.engine if engine else "-",
+            loads or "-",
+            engine.proof if engine else "-",
+            engine.track if engine else "-",
+            _age(at - line.received) if line.received else "never",
+            line.health.value,
+        ]
+        yield "  ".join(told) + (f"  {line.trouble}" if line.trouble else "")
+    counted = totals(found)
+    words = [f"{count} {word}" for word, count in counted.items() if word != "hosts" and count]
+    yield f"{counted['hosts']} hosts" + (": " + ", ".join(words) if words else "")
+
+
+def _age(age: timedelta) -> str:
+    seconds = max(0, int(age.total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit} ago"
+    return f"{seconds}s ago"
+
+
+def _past(past: Past) -> str:
+    line = past.line
+    releases = line["releases"]
+    assert isinstance(releases, dict)  # noqa: S101 - as hosts write it
+    named = ", ".join(f"{name} {one['sequence']}" for name, one in releases.items())
+    return (
+        f"{past.host} {past.engine}: generation {line['generation']} ({named}), {line['proof']}, "
+        f"since {line['at']}, signed by {past.public_key[:16]}"
+    )
+
+
+def _instant(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise UsageError(f"--at {text!r}: write it as 2026-03-01T08:00:00Z") from exc
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

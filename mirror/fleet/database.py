@@ -1,0 +1,150 @@
+"""Where the fleet's reports lie: a SQLite file by default, PostgreSQL by its address."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from keys.credentials import Secret, redact_url
+from keys.errors import SettingsError, StateError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_SECONDS = 30.0
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+
+
+class Database:
+    """One database; opened by ``connect``, its tables brought up to date then."""
+
+    def __init__(self, url: str, password: Secret | None = None) -> None:
+        """Prepare; nothing is opened yet.
+
+        Raises:
+            SettingsError: the address is of no database this knows.
+
+        """
+        self.shown = redact_url(url)
+        try:
+            parsed = make_url(url)
+        except ArgumentError as exc:
+            raise SettingsError(f"fleet.database: {self.shown}: not an address") from exc
+        driver = _DRIVERS.get(parsed.drivername)
+        if driver is None:
+            raise SettingsError(
+                f"fleet.database: {self.shown}: unknown kind of database",
+                hint="use sqlite:////folder/fleet.db or postgresql://user@host/name",
+            )
+        if parsed.password:
+            raise SettingsError(
+                f"fleet.database: {self.shown}: holds a password",
+                hint="name a file with fleet.database_password_file instead",
+            )
+        self._url = parsed.set(drivername=driver)
+        if password is not None:
+            self._url = self._url.set(password=password.reveal())
+        self._engine: AsyncEngine | None = None
+
+    async def connect(self) -> None:
+        """Open it and bring its tables up to date.
+
+        Raises:
+            StateError: it cannot be reached, or holds tables of a newer version.
+
+        """
+        with _translated(self.shown):
+            engine = create_async_engine(self._url, pool_pre_ping=True, **self._options())
+            if self._url.drivername.startswith("sqlite"):
+                sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+                sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
+            try:
+                async with engine.begin() as connection:
+                    await connection.run_sync(_upgrade)
+            except BaseException:
+                await engine.dispose()
+                raise
+            self._engine = engine
+
+    def _options(self) -> dict[str, object]:
+        if self._url.drivername.startswith("sqlite"):
+            return {"connect_args": {"timeout": BUSY_SECONDS}}
+        return {"pool_size": 5, "max_overflow": 5}
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._engine is not None:
+            await self._engine.dispose()
+
+    @contextlib.asynccontextmanager
+    async def changing(self) -> AsyncIterator[AsyncConnection]:
+        """Hand out a transaction: all of it holds, or nothing.
+
+        Raises:
+            StateError: the database refuses.
+
+        """
+        assert self._engine is not None, "used before `connect`"  # noqa: S101
+        with _translated(self.shown):
+            async with self._engine.connect() as plain:
+                connection = await plain.execution_options(writes=True)
+                async with connection.begin():
+                    yield connection
+
+    async def alone(self, connection: AsyncConnection, key: str) -> None:
+        """Be the only one who changes what belongs to a key, for the rest of the transaction."""
+        if self._url.drivername.startswith("postgresql"):
+            asked = sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(key, 0)))
+            await connection.execute(asked)
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Hand out a connection to read with.
+
+        Raises:
+            StateError: the database refuses.
+
+        """
+        assert self._engine is not None, "used before `connect`"  # noqa: S101
+        with _translated(self.shown):
+            async with self._engine.connect() as connection:
+                yield connection
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    """Let readers read while one writes; commits survive a crash of the process."""
+    connection.isolation_level = None  # type: ignore[attr-defined] # `_begin_sqlite` begins
+    cursor = connection.cursor()  # type: ignore[attr-defined] # whatever the driver hands in
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """Take SQLite's one write lock before what is to be changed is read."""
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextlib.contextmanager
+def _translated(shown: str) -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as exc:
+        reason = str(getattr(exc, "orig", None) or exc).partition("\n")[0]
+        raise StateError(f"fleet.database: {shown}: {reason}") from exc

@@ -1,0 +1,243 @@
+"""What hosts report: taken in once, kept in order, told again. A host speaks for itself only.
+
+The newest report of a host, by its own numbering, says what the host runs; older ones that come
+late only fill the record.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from keys import files
+from keys.credentials import read_secret
+from keys.errors import SignatureError
+from keys.model.release import Instant
+from keys.model.report import EngineTold, HostReport, TroubleTold, signed_text
+from mirror.fleet.audit import CHAIN_START, check, link
+from mirror.fleet.database import Database
+from mirror.fleet.roster import HostRow, read_hosts
+from mirror.fleet.tables import engines, history, hosts, loads, reports, statements
+from mirror.settings import Settings
+
+
+class _Line(msgspec.Struct):
+    at: Instant
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What an engine ran at a time, by its own history, and whose signature that carries."""
+
+    host: str
+    engine: str
+    line: Mapping[str, object]
+    public_key: str
+
+
+class Desk:
+    """The fleet's reports in one database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def take(self, report: HostReport, body: bytes, *, now: datetime) -> bool:
+        """Take a report in; tell whether it was new.
+
+        Raises:
+            SignatureError: its history is not signed by the key it names.
+            StateError: the database refuses; nothing of the report was kept.
+
+        """
+        if report.history:
+            check(report.public_key, report.signature, signed_text(report))
+        async with self.database.changing() as connection:
+            await self.database.alone(connection, report.host)
+            asked = sa.select(hosts).where(hosts.c.name == report.host)
+            known = (await connection.execute(asked)).mappings().first()
+            if await _is_there(connection, report):
+                return False
+            link = await _append(connection, reports, report.host, now, body.decode(), {
+                "series": report.series, "number": report.number,
+            })  # fmt: skip
+            if report.history:
+                await _state(connection, report, now)
+            if known is None or _is_newer(report, known):
+                await _replace(connection, report, known, link, now)
+            else:
+                kept = hosts.update().where(hosts.c.name == report.host)
+                await connection.execute(kept.values(chain=link))
+        return True
+
+    async def hosts(self, name: str = "") -> list[HostRow]:
+        """Return every host by name, or the one of this name."""
+        async with self.database.reading() as connection:
+            return await read_hosts(connection, name)
+
+    async def at(self, time: datetime, host: str = "") -> list[Past]:
+        """Return what each engine ran at a time, as its host's history tells."""
+        newest = (
+            sa.select(sa.func.max(history.c.id))
+            .where(history.c.at <= time)
+            .group_by(history.c.host, history.c.engine)
+        )
+        asked = (
+            sa.select(history, statements.c.public_key)
+            .join(statements, statements.c.id == history.c.statement)
+            .where(history.c.id.in_(newest))
+            .order_by(history.c.host, history.c.engine)
+        )
+        if host:
+            asked = asked.where(history.c.host == host)
+        async with self.database.reading() as connection:
+            return [
+                Past(row.host, row.engine, msgspec.json.decode(row.line), row.public_key)
+                for row in await connection.execute(asked)
+            ]
+
+    async def forget(self, before: datetime) -> int:
+        """Remove reports received before a time, all but each host's newest; return how many."""
+        newest = sa.select(sa.func.max(reports.c.id)).group_by(reports.c.host)
+        old = reports.delete().where(reports.c.received < before, reports.c.id.not_in(newest))
+        async with self.database.changing() as connection:
+            return (await connection.execute(old)).rowcount
+
+    async def remove(self, host: str) -> None:
+        """Forget what a host that is no more runs; what it reported stays on record."""
+        async with self.database.changing() as connection:
+            for column in (loads.c.host, engines.c.host, hosts.c.name):
+                await connection.execute(column.table.delete().where(column == host))
+
+
+async def _is_there(connection: AsyncConnection, report: HostReport) -> bool:
+    asked = sa.select(reports.c.id).where(
+        reports.c.host == report.host,
+        reports.c.series == report.series,
+        reports.c.number == report.number,
+    )
+    return (await connection.execute(asked)).first() is not None
+
+
+async def _append(
+    connection: AsyncConnection, table: sa.Table, host: str, now: datetime, body: str,
+    more: Mapping[str, object],
+) -> str:  # fmt: skip
+    """Add a row bound to the host's last one; return its link."""
+    last = sa.select(table.c.chain).where(table.c.host == host).order_by(table.c.id.desc())
+    before = (await connection.execute(last.limit(1))).scalar() or CHAIN_START
+    chain = link(before, now, body)
+    row = {"host": host, "received": now, "body": body, "before": before, "chain": chain, **more}
+    await connection.execute(table.insert().values(**row))
+    return chain
+
+
+async def _state(connection: AsyncConnection, report: HostReport, now: datetime) -> None:
+    """Keep what a host signed, whole and line by line; a line that is known is not repeated."""
+    link = await _append(
+        connection, statements, report.host, now, signed_text(report).decode(),
+        {"public_key": report.public_key, "signature": report.signature},
+    )  # fmt: skip
+    asked = sa.select(statements.c.id).where(statements.c.chain == link)
+    statement = (await connection.execute(asked)).scalar_one()
+    for engine, line, parsed in _lines(report):
+        there = sa.select(history.c.id).where(
+            history.c.host == report.host,
+            history.c.engine == engine,
+            history.c.chain == parsed.chain,
+        )
+        if (await connection.execute(there)).first() is None:
+            row = {"host": report.host, "engine": engine, "at": parsed.at, "line": line}
+            row |= {"chain": parsed.chain, "statement": statement}
+            await connection.execute(history.insert().values(**row))
+
+
+def _lines(report: HostReport) -> Iterator[tuple[str, str, _Line]]:
+    for tail in report.history:
+        for line in tail.lines:
+            try:
+                yield tail.engine, line, msgspec.json.decode(line, type=_Line)
+            except msgspec.DecodeError as exc:
+                raise SignatureError(f"engine {tail.engine}: no line of a history: {exc}") from exc
+
+
+def _is_newer(report: HostReport, known: sa.RowMapping) -> bool:
+    """Compare by the host's numbering; another series is a host set up anew."""
+    return bool(report.series != known["series"] or report.number > known["number"])
+
+
+async def _replace(
+    connection: AsyncConnection, report: HostReport, known: sa.RowMapping | None, link: str,
+    now: datetime,
+) -> None:  # fmt: skip
+    """Let the tables say what this report says."""
+    values = {
+        "received": now,
+        "at": report.at,
+        "series": report.series,
+        "number": report.number,
+        "system": report.system,
+        "sigupdate": report.sigupdate,
+        "exit_code": report.exit_code,
+        "refreshed": min(report.refreshed.values(), default=None),
+        "trouble": _first(report.troubles),
+        "detections": report.detections,
+        "seats": report.seats,
+        "public_key": report.public_key or (known["public_key"] if known else ""),
+        "chain": link,
+    }
+    if known is None:
+        await connection.execute(hosts.insert().values(name=report.host, first_seen=now, **values))
+    else:
+        await connection.execute(hosts.update().where(hosts.c.name == report.host).values(**values))
+    await connection.execute(loads.delete().where(loads.c.host == report.host))
+    await connection.execute(engines.delete().where(engines.c.host == report.host))
+    if report.engines:
+        rows = [_engine(report.host, engine) for engine in report.engines]
+        await connection.execute(engines.insert(), rows)
+    if loaded := [row for engine in report.engines for row in _loads(report.host, engine)]:
+        await connection.execute(loads.insert(), loaded)
+
+
+def _engine(host: str, engine: EngineTold) -> dict[str, object]:
+    told = {name: getattr(engine, name) for name in _TOLD}
+    own = {"trouble": _first(engine.troubles), "held": "; ".join(engine.held)}
+    return {"host": host, **told, **own}
+
+
+_TOLD = (
+    "engine", "kind", "version", "track", "outcome", "proof", "proof_at", "detail", "generation",
+    "installed_at",
+)  # fmt: skip
+
+
+def _loads(host: str, engine: EngineTold) -> Iterator[dict[str, object]]:
+    for channel, release in engine.channels.items():
+        told = msgspec.structs.asdict(release)
+        yield {"host": host, "engine": engine.engine, "channel": channel, **told}
+
+
+def _first(troubles: Sequence[TroubleTold]) -> str:
+    return troubles[0].message if troubles else ""
+
+
+async def open_desk(settings: Settings) -> Desk:
+    """Open the desk the settings name, its tables brought up to date; the caller closes it.
+
+    Raises:
+        SettingsError: no such kind of database, or the password file.
+        StateError: it cannot be reached.
+
+    """
+    fleet = settings.fleet
+    url = fleet.database or f"sqlite:///{settings.folder}/state/fleet.db"
+    file = fleet.database_password_file
+    database = Database(url, read_secret(Path(file)) if file else None)
+    if not fleet.database:
+        files.make_folder(settings.folder / "state")
+    await database.connect()
+    return Desk(database)

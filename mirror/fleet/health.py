@@ -1,0 +1,99 @@
+"""What is to be said of a host: fine, or what is wrong with it (pure)."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from mirror.fleet.roster import EngineRow, HostRow, Load
+
+HOLDS = frozenset({"proven", "probed"})
+
+
+class Health(Enum):
+    """One word for an engine of a host; every one but ``ok`` wants somebody to look."""
+
+    ok = "ok"
+    silent = "silent"  # no report for too long
+    stale = "stale"  # reports, but has not seen fresh metadata for too long
+    rolled_back = "rolled back"  # the engine refused the newest release
+    unproven = "unproven"  # nothing shows that the engine runs what is installed
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One engine of one host, fit for a table; ``engine`` is None for a host that has none."""
+
+    host: str
+    health: Health
+    engine: EngineRow | None
+    loads: tuple[Load, ...]
+    received: datetime | None
+    trouble: str
+
+
+def lines(
+    rows: Iterable[HostRow], admitted: Iterable[str], *, now: datetime, stale: timedelta,
+    channel: str = "",
+) -> list[Line]:  # fmt: skip
+    """Judge every host, also those that were admitted and never reported.
+
+    With ``channel`` only engines that read it are listed, and silent hosts.
+    """
+    known = {row.name: row for row in rows}
+    found: list[Line] = []
+    for name in sorted({*known, *admitted}):
+        row = known.get(name)
+        if row is None:
+            found.append(Line(name, Health.silent, None, (), None, "never reported"))
+            continue
+        found += _host(row, now, stale, channel)
+    return found
+
+
+def _host(row: HostRow, now: datetime, stale: timedelta, channel: str) -> Iterable[Line]:
+    listed = [engine for engine in row.engines if not channel or _reads(engine, channel)]
+    if not listed and not row.engines:
+        yield Line(row.name, _of_host(row, now, stale), None, (), row.received, row.trouble)
+    for engine in listed:
+        loads = tuple(load for load in engine.loads if not channel or load.channel == channel)
+        trouble = engine.trouble or engine.held or row.trouble
+        yield Line(row.name, _of(row, engine, now, stale), engine, loads, row.received, trouble)
+
+
+def _reads(engine: EngineRow, channel: str) -> bool:
+    return any(channel == load.channel for load in engine.loads)
+
+
+def _of(row: HostRow, engine: EngineRow, now: datetime, stale: timedelta) -> Health:
+    found = _of_host(row, now, stale)
+    if found is Health.silent:
+        return found
+    if engine.outcome in {"undone", "refused"}:
+        return Health.rolled_back
+    return Health.unproven if engine.proof not in HOLDS else found
+
+
+def _of_host(row: HostRow, now: datetime, stale: timedelta) -> Health:
+    if now - row.received > stale:
+        return Health.silent
+    if row.refreshed is None or row.at - row.refreshed > stale:
+        return Health.stale
+    return Health.ok
+
+
+def totals(found: Sequence[Line]) -> dict[str, int]:
+    """Count hosts by the worst that is said of any of their engines."""
+    order = list(Health)
+    worst: dict[str, Health] = {}
+    for line in found:
+        known = worst.get(line.host, Health.ok)
+        if known is Health.ok or (line.health is not Health.ok and _before(line, known, order)):
+            worst[line.host] = line.health
+    counted = Counter(health.value for health in worst.values())
+    return {"hosts": len(worst), **{health.value: counted[health.value] for health in order}}
+
+
+def _before(line: Line, known: Health, order: Sequence[Health]) -> bool:
+    return order.index(line.health) < order.index(known)

@@ -1,0 +1,127 @@
+"""The fleet's tables: what hosts reported, and what each of them runs as far as is known.
+
+``reports`` and ``statements`` are only ever added to, each host's bound to the ones before by
+sha256; reports are cleared by age, oldest first. ``statements`` are what hosts signed of their
+histories, and ``history`` is the same line by line. The other tables say what the newest report
+of each host said.
+"""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+METADATA = sa.MetaData()
+
+
+class Time(TypeDecorator[datetime]):
+    """An instant as text that sorts: UTC, microseconds, on every database alike."""
+
+    impl = sa.String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> str | None:
+        """Write an instant."""
+        del dialect
+        return None if value is None else f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> datetime | None:
+        """Read an instant."""
+        del dialect
+        return None if value is None else datetime.fromisoformat(value)
+
+
+hosts = sa.Table(
+    "hosts",
+    METADATA,
+    sa.Column("name", sa.String(200), primary_key=True),
+    sa.Column("first_seen", Time, nullable=False),
+    sa.Column("received", Time, nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("series", sa.String(128), nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("system", sa.Text, nullable=False),
+    sa.Column("sigupdate", sa.String(200), nullable=False),
+    sa.Column("exit_code", sa.Integer, nullable=False),
+    sa.Column("refreshed", Time),
+    sa.Column("trouble", sa.Text, nullable=False),
+    sa.Column("detections", sa.BigInteger),
+    sa.Column("seats", sa.BigInteger),
+    sa.Column("public_key", sa.String(128), nullable=False),
+    sa.Column("chain", sa.String(64), nullable=False),
+)
+
+engines = sa.Table(
+    "engines",
+    METADATA,
+    sa.Column("host", sa.String(200), primary_key=True),
+    sa.Column("engine", sa.String(200), primary_key=True),
+    sa.Column("kind", sa.String(200), nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("track", sa.String(200), nullable=False),
+    sa.Column("outcome", sa.String(200), nullable=False),
+    sa.Column("proof", sa.String(200), nullable=False),
+    sa.Column("proof_at", Time),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("installed_at", Time),
+    sa.Column("trouble", sa.Text, nullable=False),
+    sa.Column("held", sa.Text, nullable=False),
+)
+
+loads = sa.Table(
+    "loads",
+    METADATA,
+    sa.Column("host", sa.String(200), primary_key=True),
+    sa.Column("engine", sa.String(200), primary_key=True),
+    sa.Column("channel", sa.String(200), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("manifest_sha256", sa.String(64), nullable=False),
+    sa.Column("release", sa.String(200), nullable=False),
+    sa.Column("published", Time),
+    sa.Column("assurance", sa.String(200), nullable=False),
+    sa.Index("loads_by_channel", "channel", "sequence"),
+)
+
+reports = sa.Table(
+    "reports",
+    METADATA,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("host", sa.String(200), nullable=False),
+    sa.Column("series", sa.String(128), nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("received", Time, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("before", sa.String(64), nullable=False),
+    sa.Column("chain", sa.String(64), nullable=False),
+    sa.UniqueConstraint("host", "series", "number", name="one_report"),
+    sa.Index("reports_by_age", "received"),
+)
+
+statements = sa.Table(
+    "statements",
+    METADATA,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("host", sa.String(200), nullable=False),
+    sa.Column("received", Time, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("public_key", sa.String(128), nullable=False),
+    sa.Column("signature", sa.String(128), nullable=False),
+    sa.Column("before", sa.String(64), nullable=False),
+    sa.Column("chain", sa.String(64), nullable=False),
+    sa.Index("statements_by_host", "host", "id"),
+)
+
+history = sa.Table(
+    "history",
+    METADATA,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("host", sa.String(200), nullable=False),
+    sa.Column("engine", sa.String(200), nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("line", sa.Text, nullable=False),
+    sa.Column("chain", sa.String(64), nullable=False),
+    sa.Column("statement", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("host", "engine", "chain", name="one_line"),
+    sa.Index("history_by_time", "at"),
+)

@@ -1,0 +1,93 @@
+"""``POST /v1/hosts/<name>``: what a host reports of itself, and of nobody else."""
+
+import asyncio
+import json
+import math
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from aiohttp import web
+
+from keys.errors import LimitError, SignatureError, UsageError
+from keys.model.report import MAX_REPORT_BYTES, HostReport, decode_report
+from mirror.fleet.rate import Rate
+from mirror.web.access import CHALLENGE, Gate
+from mirror.web.errors import Refusal
+
+REPORT_BURST = 60  # reports a host may send at once, after a time without its mirror
+REPORT_SECONDS = 2.0  # then one in this time
+MAX_HOSTS = 100_000
+
+
+class Reports(Protocol):
+    """Where reports go."""
+
+    async def take(self, report: HostReport, body: bytes, *, now: datetime) -> bool:
+        """Take one in; tell whether it was new.
+
+        Raises:
+            SignatureError: what it signs does not hold.
+            StateError: it cannot be kept now.
+
+        """
+        ...
+
+
+class HostDesk:
+    """Takes reports; ``reports`` is None where this mirror keeps none, or not yet."""
+
+    def __init__(self, reports: Callable[[], Reports | None]) -> None:
+        self._reports = reports
+        self._rate = Rate(burst=REPORT_BURST, seconds=REPORT_SECONDS, max_clients=MAX_HOSTS)
+
+    async def answer(
+        self, request: web.Request, gate: Gate, *, now: datetime
+    ) -> web.StreamResponse:
+        """Take one report.
+
+        Raises:
+            Refusal: 401 without a host's credential, 403 for another host, 413 and 400 for what
+                is no report, 429 for too many, 503 while they cannot be kept.
+
+        """
+        name = request.match_info["name"]
+        visitor = await gate.admit(request, now=now)
+        if not visitor.name or visitor.licences is not None:
+            raise Refusal(401, "a host's credential is needed", {"WWW-Authenticate": CHALLENGE})
+        if visitor.name != name:
+            raise Refusal(403, f"host {visitor.name} reports itself only")
+        if wait := self._rate.wait(name, now=asyncio.get_running_loop().time()):
+            raise Refusal(429, "too many reports", {"Retry-After": str(math.ceil(wait))})
+        reports = self._reports()
+        if reports is None:
+            raise Refusal(503, "reports cannot be kept now", {"Retry-After": "60"})
+        body = await _body(request)
+        report = _report(body, name)
+        try:
+            taken = await reports.take(report, body, now=now)
+        except SignatureError as exc:
+            raise Refusal(400, str(exc)) from exc
+        text = json.dumps({"taken": taken})
+        return web.Response(text=text, content_type="application/json")
+
+
+async def _body(request: web.Request) -> bytes:
+    if (request.content_length or 0) > MAX_REPORT_BYTES:
+        raise Refusal(413, f"larger than MAX_REPORT_BYTES={MAX_REPORT_BYTES}")
+    body = bytearray()
+    async for data in request.content.iter_any():
+        body += data
+        if len(body) > MAX_REPORT_BYTES:
+            raise Refusal(413, f"larger than MAX_REPORT_BYTES={MAX_REPORT_BYTES}")
+    return bytes(body)
+
+
+def _report(body: bytes, name: str) -> HostReport:
+    try:
+        report = decode_report(body, "report")
+    except (LimitError, UsageError) as exc:
+        raise Refusal(400, str(exc)) from exc
+    if report.host != name:
+        raise Refusal(400, f"a report of host {report.host!r}, sent by {name}")
+    return report

@@ -1,0 +1,259 @@
+"""Hosts report to their mirror: real `sigupdate` against a real `sigmirror run`, over loopback."""
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keys.model.report import MAX_REPORT_BYTES
+from tests.mirror.serving import Process, wait_for
+
+BIN = Path(sys.executable).parent
+
+
+def run(program: str, *words: object) -> subprocess.CompletedProcess[str]:
+    command = [str(BIN / program), *map(str, words)]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+@dataclass
+class Fleet:
+    """One mirror with access "hosts", and hosts whose engine is a program that loads anything."""
+
+    folder: Path
+    url: str = ""
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "sigmirror.toml"
+
+    def sigmirror(self, *words: object, code: int = 0) -> str:
+        done = run("sigmirror", *words, "--config", self.config)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def hosts(self, *words: object, code: int = 0) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(
+            self.sigmirror("hosts", "--json", *words, code=code)
+        )["hosts"]
+        return found
+
+    def found(self) -> None:
+        passphrase = self.folder / "passphrase"
+        passphrase.write_text("correct horse battery")
+        self.sigmirror(
+            "init", "--folder", self.folder / "mirror", "--passphrase-file", passphrase,
+            "--access", "hosts",
+        )  # fmt: skip
+        self.config.write_text(
+            f'[store]\nurl = "file://{self.folder}/mirror"\n'
+            f'[signing]\npassphrase_file = "{passphrase}"\n'
+            '[serve]\nlisten = "127.0.0.1:0"\nmetrics_listen = ""\naccess = "hosts"\n'
+        )
+
+    def publish(self, text: str) -> None:
+        release = self.folder / "release"
+        release.mkdir(exist_ok=True)
+        (release / "rules.txt").write_text(text)
+        self.sigmirror("publish", "inhouse", release)
+
+    def host(self, name: str, more: str = "", engine: str = "") -> "Host":
+        host = Host(self, name)
+        host.folder.mkdir()
+        self.sigmirror("host", "add", name, "--out", host.folder / "cred")
+        host.write(more, engine)
+        if self.url:
+            wait_for(lambda: self.post("v1/hosts/x", self.credential(name), b"") == 403, name)
+        return host
+
+    def credential(self, name: str) -> str:
+        return (self.folder / name / "cred").read_text().strip()
+
+    def post(self, path: str, credential: str, body: bytes) -> int:
+        request = urllib.request.Request(f"{self.url}/{path}", data=body)  # noqa: S310 - loopback
+        request.add_header("Authorization", "Basic " + b64encode(credential.encode()).decode())
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+                return int(answer.status)
+        except urllib.error.HTTPError as exc:
+            return exc.code
+
+
+@dataclass
+class Host:
+    """One scanner host."""
+
+    fleet: Fleet
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return self.fleet.folder / self.name
+
+    def write(self, more: str = "", engine: str = "") -> None:
+        root = self.fleet.folder / "mirror/r/site/metadata/1.root.json"
+        (self.folder / "sigupdate.toml").write_text(
+            f'mirrors = ["{self.fleet.url}"]\nstate = "{self.folder}/state"\n'
+            f'credential_file = "{self.folder}/cred"\n'
+            f'[[repository]]\nname = "site"\nroot = "{root}"\n'
+            f'[[engine]]\nname = "scan"\nkind = "command"\nchannels = ["inhouse"]\n'
+            f'test_command = ["true"]\nreload_command = ["true"]\nprobe_command = ["true"]\n'
+            f"{engine}{more}"
+        )
+
+    def sigupdate(self, *words: object, code: int = 0) -> str:
+        done = run("sigupdate", *words, "--config", self.folder / "sigupdate.toml")
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def waiting(self) -> int:
+        return len(list((self.folder / "state/outbox").glob("0*.json")))
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path)
+    fleet.found()
+    with Process.started(fleet.config, tmp_path / "log") as process:
+        fleet.url = f"http://{process.address}"
+        yield fleet
+
+
+def test_a_run_tells_the_mirror_what_the_host_runs(fleet: Fleet) -> None:
+    fleet.publish("rule one")
+    host = fleet.host(
+        "mx1", '[report]\ndetections_command = ["echo", "7"]\nseats_command = ["echo", "3"]\n'
+    )
+    host.sigupdate("run")
+    (line,) = fleet.hosts()
+    assert (line["host"], line["health"], line["engine"]["proof"]) == ("mx1", "ok", "probed")
+    (load,) = line["loads"]
+    assert (load["channel"], load["sequence"]) == ("inhouse", 1)
+    text = fleet.sigmirror("hosts")
+    assert "mx1  scan  inhouse 1  probed  stable" in text
+    assert text.endswith("1 hosts: 1 ok\n")
+
+
+def test_a_host_that_never_reported_is_silent(fleet: Fleet) -> None:
+    fleet.host("mx1")
+    (line,) = fleet.hosts(code=1)
+    assert (line["health"], line["trouble"]) == ("silent", "never reported")
+
+
+def test_a_refused_release_is_told_with_its_cause(fleet: Fleet) -> None:
+    fleet.publish("rule one")
+    host = fleet.host("mx1")
+    host.sigupdate("run")
+    fleet.publish("rule two")
+
+    config = host.folder / "sigupdate.toml"
+    config.write_text(
+        config.read_text().replace('test_command = ["true"]', 'test_command = ["false"]')
+    )
+    host.sigupdate("run", code=5)
+    (line,) = fleet.hosts(code=1)
+    assert line["health"] == "rolled back"
+    assert line["loads"][0]["sequence"] == 1
+    assert "false" in line["trouble"]
+
+
+def test_a_mirror_that_is_down_fails_no_run_and_hears_of_it_later(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    fleet.found()
+    with Process.started(fleet.config, tmp_path / "log") as process:
+        fleet.url = f"http://{process.address}"
+        fleet.publish("rule one")
+        host = fleet.host("mx1")
+        host.sigupdate("run")
+    for _ in range(2):
+        host.sigupdate("run", code=1)  # the mirror is asked for definitions, too
+    assert host.waiting() == 2
+    assert (
+        "2 waiting" in run("sigupdate", "report", "--config", host.folder / "sigupdate.toml").stdout
+        or host.waiting() == 3
+    )
+    port = process.address
+    fleet.config.write_text(fleet.config.read_text().replace("127.0.0.1:0", port))
+    with Process.started(fleet.config, tmp_path / "log2"):
+        host.sigupdate("report")
+        assert host.waiting() == 0
+        assert fleet.hosts()[0]["health"] == "ok"
+        history = json.loads(fleet.sigmirror("history", "--at", "2999-01-01", "--json"))
+        assert [past["line"]["generation"] for past in history] == [1]
+        assert "every signature holds" in fleet.sigmirror("verify-log")
+
+
+def test_the_history_a_host_signed_answers_what_ran_when(fleet: Fleet) -> None:
+    host = fleet.host("mx1")
+    for text in ("rule one", "rule two"):
+        fleet.publish(text)
+        host.sigupdate("run")
+    own = [json.loads(line) for line in host.sigupdate("history", "--json").splitlines()]
+    for entry in own:
+        (past,) = json.loads(fleet.sigmirror("history", "--at", entry["at"], "--json"))
+        assert past["line"]["generation"] == entry["generation"]
+        assert past["public_key"]
+    assert "nothing is known" in fleet.sigmirror("history", "--at", "2001-01-01", code=1)
+
+
+def test_a_host_reports_itself_only(fleet: Fleet) -> None:
+    fleet.host("mx1")
+    fleet.host("mx2")
+    body = json.dumps({"host": "mx2", "series": "aa", "number": 1, "at": "2026-01-01T00:00:00Z"})
+    credential = fleet.credential("mx1")
+    assert fleet.post("v1/hosts/mx2", credential, body.encode()) == 403
+    assert fleet.post("v1/hosts/mx1", credential, body.encode()) == 400
+    assert fleet.post("v1/hosts/mx1", "mx1:wrong", body.encode()) == 401
+    assert fleet.post("v1/hosts/mx2", fleet.credential("mx2"), body.encode()) == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 400),
+        (b'{"host": "mx1", "series": "zz", "number": 1, "at": "2026-01-01T00:00:00Z"}', 400),
+        (b'{"host": "mx1", "series": "aa", "number": 0, "at": "2026-01-01T00:00:00Z"}', 400),
+        (b" " * (MAX_REPORT_BYTES + 1), 413),
+    ],
+)
+def test_what_is_no_report_is_refused(fleet: Fleet, body: bytes, code: int) -> None:
+    fleet.host("mx1")
+    assert fleet.post("v1/hosts/mx1", fleet.credential("mx1"), body) == code
+
+
+def test_a_newer_hosts_report_is_taken(fleet: Fleet) -> None:
+    fleet.host("mx1")
+    told = {"host": "mx1", "series": "aa", "number": 1, "at": "2026-01-01T00:00:00Z"}
+    body = json.dumps({**told, "schema": 7, "unheard_of": {"deep": [1]}}).encode()
+    assert fleet.post("v1/hosts/mx1", fleet.credential("mx1"), body) == 200
+
+
+def test_a_flood_of_reports_is_slowed_down(fleet: Fleet) -> None:
+    fleet.host("mx1")
+    credential = fleet.credential("mx1")
+    codes = [fleet.post("v1/hosts/mx1", credential, b"{") for _ in range(200)]
+    assert 429 in codes
+
+
+def test_definitions_are_served_while_the_database_is_broken(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    fleet.found()
+    config = fleet.config.read_text()
+    fleet.config.write_text(config + '[fleet]\ndatabase = "sqlite:////proc/none/fleet.db"\n')
+    with Process.started(fleet.config, tmp_path / "log") as process:
+        fleet.url = f"http://{process.address}"
+        fleet.publish("rule one")
+        host = fleet.host("mx1")
+        host.sigupdate("run")
+        assert host.waiting() == 1
+        assert process.told("fleet")
