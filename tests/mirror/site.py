@@ -8,6 +8,7 @@ from pathlib import Path
 from keys.errors import MissingError
 from keys.model.release import Assurance, File, Manifest, Pin, Provenance, blob_name, file_target
 from keys.signing.keyring import open_ring
+from keys.signing.minisign import SidecarSigner, open_sidecar_signer
 from keys.signing.publisher import Publisher
 from keys.trust.channel import Channels
 from keys.trust.repository import Repository
@@ -62,6 +63,9 @@ class Mirror:
 
     def sign(self, metadata: Mapping[str, bytes], **expiry: timedelta) -> Publisher:
         return Publisher(metadata, open_ring(self.folder / "keys/online", PASSPHRASE), expiry)
+
+    def sidecar_key(self) -> SidecarSigner | None:
+        return open_sidecar_signer(self.folder / "keys/online", PASSPHRASE)
 
     @property
     def editions(self) -> Editions:

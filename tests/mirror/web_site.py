@@ -1,7 +1,7 @@
 """A mirror's HTTP application over a real repository, with a clock the test sets."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -36,6 +36,7 @@ PASSWORD = Secret("correct horse")
 def licence(
     username: str, ends_on: date, *, starts_on: date | None = None, sequence: int = 1,
     feeds: tuple[str, ...] = ("inhouse",),
+    issued_at: datetime = datetime(2026, 1, 1, tzinfo=NOW.tzinfo),
 ) -> Licence:  # fmt: skip
     """Make a licence of channel ``inhouse``, or of others, as its issuer would."""
     starts_on = starts_on or date(ends_on.year - 1, ends_on.month, 1)
@@ -50,7 +51,7 @@ def licence(
         ends_on=ends_on,
         tz="Asia/Tokyo",
         sequence=sequence,
-        issued_at=datetime(2026, 1, 1, tzinfo=NOW.tzinfo),
+        issued_at=issued_at,
         feeds=feeds,
     )
 
@@ -76,6 +77,7 @@ class WebSite:
     serve: ServeSettings = field(default_factory=ServeSettings)
     keep: int = 10
     sharing: Sharing = field(default_factory=Sharing)
+    signs_files: bool = False
     entitlements: Callable[[], Iterable[Entitlement]] = tuple
     mirror: Mirror = field(init=False)
     repositories: Repositories = field(init=False)
@@ -112,18 +114,28 @@ class WebSite:
         return service.application()
 
     async def publish(
-        self, contents: Mapping[str, bytes], *, channel: str = "inhouse", label: Label = NO_LABEL
+        self,
+        contents: Mapping[str, bytes],
+        *,
+        channel: str = "inhouse",
+        label: Label = NO_LABEL,
+        originals: Mapping[str, bytes] | None = None,
     ) -> Manifest:
         """Publish a release to stable as another process would, and return its manifest."""
         folder = self.folder / f"release-{len(list(self.folder.iterdir()))}"
-        return await self.release(candidate(folder, contents), channel=channel, label=label)
+        beside = candidate(folder, originals or {}).files
+        brought = replace(candidate(folder, contents), originals=beside)
+        return await self.release(brought, channel=channel, label=label)
 
     async def release(
         self, brought: Candidate, *, channel: str, label: Label = NO_LABEL
     ) -> Manifest:
         """Publish what an upstream brought."""
         publishing = Publishing(
-            self.mirror.editions, keep_releases=self.keep, entitlements=self.entitlements
+            self.mirror.editions,
+            keep_releases=self.keep,
+            entitlements=self.entitlements,
+            sidecars=self.mirror.sidecar_key if self.signs_files else lambda: None,
         )
         await publishing.release(
             brought, channel=channel, track="stable", label=label, by=BY, now=self.now
