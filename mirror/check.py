@@ -9,10 +9,12 @@ from pathlib import Path
 from keys.credentials import read_secret
 from keys.errors import Error, SettingsError
 from mirror.address import Address
+from mirror.feeds import UpstreamSettings
 from mirror.fleet.ledger import open_door
 from mirror.settings import ServeSettings, Settings
 from mirror.settings import problems as shape
 from mirror.site import MirrorSite, open_online_ring
+from mirror.upstream import clamav
 from mirror.web import tls
 
 
@@ -109,4 +111,11 @@ def _upstreams(site: MirrorSite) -> Iterator[Error]:
             value = getattr(upstream, key)
             if value and not Path(value).exists():
                 yield SettingsError(f"upstream {upstream.name}: {key}: {value}: does not exist")
-        yield from _raised(partial(site.ingest, upstream.name))
+        yield from list(_clamav(upstream)) or _raised(partial(site.ingest, upstream.name))
+
+
+def _clamav(upstream: UpstreamSettings) -> Iterator[Error]:
+    if upstream.kind == "clamav":
+        settings = clamav.completed(upstream)
+        yield from clamav.problems(settings)
+        yield from clamav.missing(settings)

@@ -10,6 +10,7 @@ from typing import Any
 
 from keys.errors import SettingsError
 
+OFFICIAL = "official"
 _HOUR = 3600
 _REJECTED = "401 or 403: pulls stop until the credential changes; a page for people: 4 hours' pause"
 _REFUSED = "401 or 403: a day's pause; a page for people: 4 hours' pause"
@@ -36,7 +37,7 @@ class Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "official": Preset(
+    OFFICIAL: Preset(
         title="ClamAV official databases",
         address="https://database.clamav.net/{main,daily,bytecode}.cvd, daily-N.cdiff",
         settings={
@@ -336,10 +337,16 @@ def _merged(low: Mapping[str, Any], written: object) -> object:
 
 
 def _settings_of(upstream: object, what: str) -> Mapping[str, Any]:
-    if not isinstance(upstream, dict) or not (name := upstream.get("preset")):
+    if not isinstance(upstream, dict) or not (name := _preset_of(upstream)):
         return {}
     preset = PRESETS.get(name) if isinstance(name, str) else None
     if preset is None:
         known = ", ".join(sorted(PRESETS))
         raise SettingsError(f"{what}: upstream.preset: no preset {name!r}", hint=f"known: {known}")
-    return preset.settings
+    return {**preset.settings, "preset": name}
+
+
+def _preset_of(upstream: Mapping[str, Any]) -> object:
+    """Name the preset; ClamAV's databases from nobody in particular are the official ones."""
+    of_vendor = upstream.get("kind") == "clamav" and not upstream.get("url")
+    return upstream.get("preset") or (OFFICIAL if of_vendor else None)

@@ -11,6 +11,7 @@ from mirror.feeds import UpstreamSettings
 from mirror.holds import Hold
 from mirror.pulls import Failure
 from mirror.site import MirrorSite
+from mirror.upstream import clamav
 
 
 class HeldStatus(msgspec.Struct, frozen=True):
@@ -76,9 +77,14 @@ def read_upstream(
     return UpstreamStatus(
         name, kind, pulled.state(held=bool(holds)), pulled.release, pulled.last_success,
         pulled.last_change, pulled.next_pull, pulled.failure, pulled.requests,
-        pulled.received_bytes, settings.driver, _lacks(site, name), assurance,
+        pulled.received_bytes, _driver(settings), _lacks(site, name), assurance,
         waits if waits and waits > now else None, tuple(HeldStatus.of(hold) for hold in holds),
     )  # fmt: skip
+
+
+def _driver(settings: UpstreamSettings) -> str:
+    """Name what asks the vendor, where there is a choice."""
+    return clamav.completed(settings).driver if settings.kind == "clamav" else ""
 
 
 def _lacks(site: MirrorSite, name: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import msgspec
 
 from keys import files
 from keys.errors import FetchError, StateError
+from mirror.feeds import UpstreamSettings
 from mirror.upstream.base import Pull
 from mirror.upstream.clamav import program
 from mirror.upstream.clamav.drivers import Advertised, Surroundings, ask_record
@@ -29,6 +30,17 @@ INSTALL = "python3 -m venv /opt/cvdupdate && /opt/cvdupdate/bin/pip install cvdu
 _REQUEST = re.compile(
     r'(?P<origin>https?://\S+) "GET (?P<path>\S+) HTTP/[\d.]+" (?P<status>\d{3}) (?P<length>\d+)?'
 )
+
+
+def find_cvdupdate(settings: UpstreamSettings) -> str:
+    """Locate the program.
+
+    Raises:
+        SettingsError: it is not installed.
+
+    """
+    hint = f"install it in an environment of its own: {INSTALL}"
+    return program.locate(settings.program, "cvd", INSTALLED_AT, hint=hint)
 
 
 class _Database(msgspec.Struct):

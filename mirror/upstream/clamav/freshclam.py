@@ -12,11 +12,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from keys import files
 from keys.errors import FetchError, StateError
+from mirror.feeds import UpstreamSettings
 from mirror.upstream.answers import BusyError
 from mirror.upstream.base import Pull
 from mirror.upstream.clamav import program
 from mirror.upstream.clamav.drivers import Advertised, Surroundings, ask_record
 
+INSTALLED_AT = "/usr/bin/freshclam"
 INSTALL = "apt-get install clamav-freshclam"
 CONNECT_SECONDS = 30
 
@@ -27,6 +29,16 @@ _SAID = re.compile(
     re.MULTILINE,
 )
 _COOLING = re.compile(r"cool-down until after: (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
+
+
+def find_freshclam(settings: UpstreamSettings) -> str:
+    """Locate the program.
+
+    Raises:
+        SettingsError: it is not installed.
+
+    """
+    return program.locate(settings.program, "freshclam", INSTALLED_AT, hint=INSTALL)
 
 
 @dataclass(slots=True)
@@ -62,9 +74,7 @@ class Freshclam:
     async def bring(self, advertised: Advertised, pull: Pull) -> None:  # noqa: ARG002 - of the contract
         """Run it once and tell its troubles as ours."""
         self._prepare()
-        executable = program.locate(
-            self._settings.program, "freshclam", "/usr/sbin/freshclam", hint=INSTALL
-        )
+        executable = find_freshclam(self._settings)
         ran = await program.run(
             [executable, f"--config-file={self._config}", "--stdout", "--verbose",
              *([] if self._settings.dns else ["--no-dns"]),

@@ -14,9 +14,9 @@ from mirror.upstream.access import Access
 from mirror.upstream.auth import basic, open_auth
 from mirror.upstream.base import Feed
 from mirror.upstream.clamav.adapter import ClamavUpstream
-from mirror.upstream.clamav.cvdupdate import CvdUpdate
+from mirror.upstream.clamav.cvdupdate import CvdUpdate, find_cvdupdate
 from mirror.upstream.clamav.drivers import Driver, Surroundings
-from mirror.upstream.clamav.freshclam import Freshclam
+from mirror.upstream.clamav.freshclam import Freshclam, find_freshclam
 from mirror.upstream.clamav.layout import (
     OFFICIAL_DOMAIN,
     OFFICIAL_RECORD,
@@ -35,6 +35,10 @@ _DRIVERS: Mapping[str, Callable[[Surroundings], Driver]] = {
     "cvdupdate": CvdUpdate,
     "freshclam": Freshclam,
     "native": Native,
+}
+_PROGRAMS: Mapping[str, Callable[[UpstreamSettings], str]] = {
+    "cvdupdate": find_cvdupdate,
+    "freshclam": find_freshclam,
 }
 
 
@@ -93,11 +97,22 @@ def problems(settings: UpstreamSettings) -> Iterator[SettingsError]:
     """List what is wrong with completed settings."""
     for reason, hint in (*_of_any(settings), *_of_driver(settings)):
         yield SettingsError(f"upstream {settings.name}: {reason}", hint=hint)
-    for opening in (lambda: Resolver.parse(settings.resolver), lambda: _anchors(settings)):
-        try:
-            opening()
-        except SettingsError as exc:
-            yield exc
+    yield from _raised(settings, lambda: Resolver.parse(settings.resolver))
+    yield from _raised(settings, lambda: _anchors(settings))
+
+
+def missing(settings: UpstreamSettings) -> Iterator[SettingsError]:
+    """Say that the program of completed settings is not there, if so: it may yet be installed."""
+    find = _PROGRAMS.get(settings.driver)
+    if find is not None:
+        yield from _raised(settings, lambda: find(settings))
+
+
+def _raised(settings: UpstreamSettings, opening: Callable[[], object]) -> Iterator[SettingsError]:
+    try:
+        opening()
+    except SettingsError as exc:
+        yield SettingsError(f"upstream {settings.name}: {exc}", hint=exc.hint)
 
 
 def _of_any(settings: UpstreamSettings) -> Iterator[tuple[str, str]]:
