@@ -22,6 +22,7 @@ from keys.errors import StateError, UsageError
 from keys.signing.ceremony import Plan, compose, write
 from keys.signing.keyring import existing_key, open_ring
 from keys.signing.layout import MAX_METADATA_BYTES, Layout
+from keys.signing.minisign import PUBLIC_FILE
 from keys.signing.renewal import (
     OFFLINE_ROLES,
     Draft,
@@ -93,6 +94,8 @@ def init(  # noqa: PLR0913 - one parameter for each option of the command line
     write(founding, layout, offline=offline)
     click.echo(f"repository  {layout.repository}")
     click.echo(f"root sha256 {founding.root_sha256}")
+    if public := founding.online.get(PUBLIC_FILE):
+        click.echo(f"minisign    {public.decode().splitlines()[1]}")
     click.echo(f"next: move {offline or layout.offline} to a safe place, away from this machine")
     click.echo(f"next: hosts: sigupdate init URL --root-sha256 {founding.root_sha256}")
     click.echo(f"next: before a role expires: sigkeys renew {folder} --offline FOLDER-OF-KEYS")

@@ -79,6 +79,17 @@ def test_a_new_site_has_a_key_that_its_ring_knows_nothing_of(tmp_path: Path) -> 
     assert (online / KEY_FILE).stat().st_mode & 0o777 == 0o600
 
 
+def test_init_shows_the_key_that_minisign_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file := tmp_path / "passphrase").write_text(PASSPHRASE.reveal())
+    words = ["init", str(tmp_path / "mirror"), "--passphrase-file", str(file)]
+    assert console.exit_code(sigkeys, program="sigkeys", arguments=words) == 0
+    shown = next(line for line in capsys.readouterr().out.splitlines() if "minisign" in line)
+    assert type_minisign(tmp_path) == 0
+    assert shown.split()[-1] in capsys.readouterr().out
+
+
 def test_an_older_site_gets_a_key_once_and_is_shown_it_ever_after(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,7 +63,11 @@ def test_a_key_is_the_line_or_the_pub_file(key: bytes | str) -> None:
     assert check(keys=(public(STRANGER), key)).assurance is Assurance.signed
 
 
-@pytest.mark.parametrize("key", ["", "RWabc", b"<html></html>", public()[:-4], "a\nb\nc"])
+@pytest.mark.parametrize(
+    "key",
+    ["", "RWabc", b"<html></html>", public()[:-4], "a\nb\nc"],
+    ids=["empty", "short", "page", "cut", "three lines"],
+)
 def test_what_is_no_key_is_refused(key: bytes | str) -> None:
     with pytest.raises(UsageError, match="not a minisign public key"):
         check(keys=(key,))
