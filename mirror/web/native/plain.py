@@ -3,6 +3,7 @@
 A path only ever picks from the names a release has: nothing in it reaches a file system.
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
@@ -13,6 +14,8 @@ ROOT = "files"
 LATEST = "latest"
 INDEX_JSON = "index.json"
 PUBLIC_KEY = "minisign.pub"
+
+_CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ def wanted(raw_path: str) -> Wanted | None:
     if not all(names):
         return None
     channel, *rest = names or [""]
+    if channel and not _CHANNEL.fullmatch(channel) and names != [INDEX_JSON]:
+        return None
     if rest and _is_edition(rest[0]):
         return _checked(Wanted(channel, rest[0], "/".join(rest[1:]), is_folder))
     return _checked(Wanted(channel, "", "/".join(rest), is_folder)) if len(rest) < 2 else None
