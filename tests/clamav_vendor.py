@@ -309,7 +309,7 @@ def _root() -> x509.Certificate:
 
 def _leaf() -> x509.Certificate:
     builder = _certificate(_name("Test vendor signer"), Vendor.cdiffs.library_key(), serial=2)
-    uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])
+    uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
     signed = builder.add_extension(uses, critical=True)
     return signed.sign(_ROOT.library_key(), hashes.SHA256())
 

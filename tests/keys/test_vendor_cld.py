@@ -8,6 +8,7 @@ import pytest
 
 from keys.errors import DigestError, FormatError, SignatureError
 from keys.model.release import Assurance
+from keys.trust.vendor import blocks
 from keys.trust.vendor.cld import verify_cld
 from keys.trust.vendor.container import Container
 from keys.trust.vendor.cvd import expand_cvd
@@ -96,8 +97,17 @@ def test_a_tar_written_by_anyone_else_is_refused() -> None:
 
 
 def test_the_licence_text_is_guarded_against_damage_in_our_form() -> None:
-    with pytest.raises(FormatError, match="the header before COPYING is damaged"):
+    with pytest.raises(FormatError, match="COPYING is damaged"):
         check(OURS.replace(b"Free for every use.", b"Free for every abuse"[:19], 1))
+
+
+def test_a_note_stands_before_the_licence_text_alone() -> None:
+    noted = OURS.replace(
+        blocks.OURS.block("daily.hdb", len(CONTENTS[2][1]), ""),
+        blocks.OURS.block("daily.hdb", len(CONTENTS[2][1]), "f00"),
+    )
+    with pytest.raises(FormatError, match=r"the header before daily\.hdb is damaged"):
+        check(noted)
 
 
 def test_a_cvd_is_no_cld() -> None:

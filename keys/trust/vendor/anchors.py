@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.utils import CryptographyDeprecationWarning
@@ -29,11 +29,7 @@ MIN_RSA_BITS = 2048
 
 _SUFFIXES = {".crt", ".pem"}
 _STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
-_SIGNING_USES = {
-    ExtendedKeyUsageOID.CODE_SIGNING,
-    ExtendedKeyUsageOID.EMAIL_PROTECTION,
-    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
-}
+_PARTS = ("subject", "issuer", "extensions", "signature_hash_algorithm")
 _UNDERSTOOD = {
     x509.BasicConstraints.oid,
     x509.KeyUsage.oid,
@@ -107,14 +103,25 @@ def identity_of(certificate: x509.Certificate) -> tuple[x509.Name, int]:
 
 
 def load_certificate(der: bytes) -> x509.Certificate:
-    """Read one DER certificate.
+    """Read one DER certificate, every part of it that is looked at later.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or holds something unknown.
 
     """
     with _any_serial():
-        return x509.load_der_x509_certificate(der)
+        return _readable(x509.load_der_x509_certificate(der))
+
+
+def _readable(certificate: x509.Certificate) -> x509.Certificate:
+    """Return a certificate that can be read: the library parses its parts when they are asked."""
+    try:
+        certificate.public_key()
+        for part in _PARTS:
+            getattr(certificate, part)
+    except (x509.DuplicateExtension, UnsupportedAlgorithm) as exc:
+        raise ValueError(exc) from exc
+    return certificate
 
 
 @contextlib.contextmanager
@@ -132,9 +139,9 @@ def _read(path: Path) -> list[x509.Certificate]:
         )
     try:
         with _any_serial():
-            return x509.load_pem_x509_certificates(path.read_bytes())
+            return [_readable(one) for one in x509.load_pem_x509_certificates(path.read_bytes())]
     except ValueError as exc:
-        raise SettingsError(f"{path}: holds no PEM certificate") from exc
+        raise SettingsError(f"{path}: holds no PEM certificate that can be read") from exc
 
 
 def _check_names(found: Sequence[x509.Certificate], folder: Path) -> None:
@@ -189,15 +196,23 @@ def _may_issue(parent: x509.Certificate, below: int) -> bool:
     usage = _extension(parent, x509.KeyUsage)
     if not basic or not basic.ca or (usage and not usage.key_cert_sign):
         return False
+    if not _is_for_messages(parent):
+        return False
     return basic.path_length is None or below <= basic.path_length
 
 
 def _may_sign(leaf: x509.Certificate) -> bool:
     usage = _extension(leaf, x509.KeyUsage)
-    uses = _extension(leaf, x509.ExtendedKeyUsage)
-    return not (usage and not usage.digital_signature) and not (
-        uses and _SIGNING_USES.isdisjoint(uses)
-    )
+    return not (usage and not usage.digital_signature) and _is_for_messages(leaf)
+
+
+def _is_for_messages(certificate: x509.Certificate) -> bool:
+    """Tell whether it may serve signed messages: OpenSSL's purpose ``smimesign``, as ClamAV has it.
+
+    That purpose tells a vendor's signers from the rest of what hangs from his root.
+    """
+    uses = _extension(certificate, x509.ExtendedKeyUsage)
+    return uses is None or ExtendedKeyUsageOID.EMAIL_PROTECTION in uses
 
 
 def _holds(certificate: x509.Certificate, at: datetime) -> bool:

@@ -18,7 +18,7 @@ _NAME = slice(0, 100)
 _SIZE = slice(124, 136)
 _SUM = slice(148, 156)
 _TYPE = slice(156, 157)
-_LINK = 157
+_LINK = slice(157, 257)
 _MAGIC = slice(257, 265)
 _PREFIX = slice(345, 500)
 _REGULAR = (b"0", b"\0")
@@ -35,6 +35,11 @@ class Entry:
     block: bytes
 
     @property
+    def note(self) -> str:
+        """What stands where a link has its target."""
+        return _text(self.block[_LINK])
+
+    @property
     def padding(self) -> int:
         """The zero bytes after the content."""
         return -self.length % BLOCK
@@ -46,6 +51,17 @@ class Form:
 
     block: Callable[[str, int, str], bytes]
     end: bytes
+
+    def check(self, entry: Entry, what: str, *, may_note: bool) -> None:
+        """Check that a block is as this form has it.
+
+        Raises:
+            FormatError: some byte of it is not.
+
+        """
+        note = entry.note if may_note else ""
+        if entry.block != self.block(entry.name, entry.length, note):
+            raise FormatError(f"{what}: the header before {entry.name} is damaged")
 
 
 def parse_block(block: bytes, what: str) -> Entry:
@@ -86,7 +102,7 @@ def _ours(name: str, length: int, note: str) -> bytes:
     _put(block, _SIZE.start, f"{length:011o}".encode("ascii"))
     _put(block, 136, b"00000000000")
     _put(block, _TYPE.start, b"0")
-    _put(block, _LINK, note.encode("ascii"))
+    _put(block, _LINK.start, note.encode("latin-1"))
     _put(block, _MAGIC.start, _USTAR)
     return _with_sum(block, b" ")
 

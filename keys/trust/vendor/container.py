@@ -133,15 +133,13 @@ class Walk:
 
     def _copying(self, entry: Entry) -> bytes:
         text = self._whole(entry, MAX_COPYING_BYTES, "MAX_COPYING_BYTES")
-        return self._canonical(entry, text, hashlib.sha256(text).hexdigest())
+        note = hashlib.sha256(text).hexdigest()
+        if self.form is OURS and entry.note != note:
+            raise FormatError(f"{self.name}: {COPYING} is damaged")
+        return self._canonical(entry, text, note)
 
     def _canonical(self, entry: Entry, text: bytes, note: str = "") -> bytes:
-        self._check_form(entry, note)
         return OURS.block(entry.name, entry.length, note) + text + bytes(entry.padding)
-
-    def _check_form(self, entry: Entry, note: str = "") -> None:
-        if self.form and entry.block != self.form.block(entry.name, entry.length, note):
-            raise FormatError(f"{self.name}: the header before {entry.name} is damaged")
 
     def _stranger(self, entry: Entry, found: dict[str, Member]) -> DigestError:
         if entry.name in found:
@@ -152,7 +150,6 @@ class Walk:
 
     def _member(self, entry: Entry, listed: Member) -> Member:
         """Pass one member on, and check it."""
-        self._check_form(entry)
         if entry.length != listed.length:
             raise DigestError(
                 f"{self.name}: {entry.name} is {entry.length} bytes; the signed .info says "
@@ -205,6 +202,12 @@ class Walk:
             self._check_end(block)
             return None
         entry = parse_block(block, self.name)
+        if self.form:
+            self.form.check(entry, self.name, may_note=entry.name == COPYING)
+        self._check_size(entry)
+        return entry
+
+    def _check_size(self, entry: Entry) -> None:
         self._total += BLOCK + entry.length + entry.padding
         limits = (
             ("MAX_MEMBER_BYTES", MAX_MEMBER_BYTES, entry.length),
@@ -213,7 +216,6 @@ class Walk:
         for limit_name, limit, value in limits:
             if value > limit:
                 raise LimitError(f"{self.name}: {entry.name} goes beyond {limit_name}={limit}")
-        return entry
 
     def _check_end(self, begun: bytes) -> None:
         """Check that nothing but zero bytes follows; in a known form, exactly its own."""
