@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import large, proof, startup, traffic
+from benchmarks import feeds, large, proof, startup, traffic
 from benchmarks.row import Measured, Row, table, to_json
 from benchmarks.stage import HAS_CLAMD, Stage, stage
 
@@ -18,6 +18,7 @@ GROUPS: dict[str, Callable[[Stage], Iterator[Measured]]] = {
     "traffic": traffic.measure,
     "large": large.measure,
     "proof": proof.measure,
+    "feeds": feeds.measure,
 }
 
 

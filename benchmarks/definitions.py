@@ -75,9 +75,23 @@ def empty(folder: Path) -> None:
 
 def signature_base(folder: Path, day: str) -> bool:
     """Unpack signature-base of a day; False where the genuine definitions are not at hand."""
-    archive = Path(os.environ.get(VARIABLE) or BESIDE) / "yara" / f"signature-base-{day}.tar.gz"
-    if not archive.exists():
+    archive = genuine(f"yara/signature-base-{day}.tar.gz")
+    if archive is None:
         return False
     with tarfile.open(archive) as packed:
         packed.extractall(folder, filter="data")
     return True
+
+
+def genuine(name: str) -> Path | None:
+    """Locate a genuine file; None where the genuine definitions are not at hand."""
+    path = Path(os.environ.get(VARIABLE) or BESIDE) / name
+    return path if path.exists() else None
+
+
+def write_archive(path: Path) -> None:
+    """Pack one small file of rules."""
+    rules = path.with_name("little.rules")
+    rules.write_text("a rule\n")
+    with tarfile.open(path, "w:gz") as packed:
+        packed.add(rules, rules.name)
