@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from keys.errors import LimitError, MissingError
 from keys.model import release
-from keys.model.release import Assurance, File, Manifest, Pin, Pointer, Provenance
+from keys.model.release import Assurance, Content, File, Manifest, Pin, Pointer, Provenance
 from keys.trust.tuf_api import (
     CryptoSigner,
     DelegatedRole,
@@ -238,6 +238,7 @@ class ChannelRepository(SignedRepository):
         published: datetime | None = None,
         engine: str = "",
         track: str = "stable",
+        content: Content = "definitions",
     ) -> Manifest:
         """Publish a release with these files and point a track at it."""
         listed = tuple(
@@ -258,6 +259,7 @@ class ChannelRepository(SignedRepository):
             engine=engine,
             provenance=Provenance("test"),
             file_list=Pin.of(file_list),
+            content=content,
         )
         target = release.manifest_target(channel, sequence)
         self.add_target(channel, target, release.encode(manifest))

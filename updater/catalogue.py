@@ -94,6 +94,7 @@ class Catalogue:
         """Return what a track offers, or None where it offers nothing.
 
         Raises:
+            SettingsError: the channel holds programs or documents: they are for people.
             TrustError: a role, the pointer or the manifest is refused.
             FetchError: no mirror delivered.
 
@@ -103,6 +104,7 @@ class Catalogue:
         if pointer is None:
             return None
         manifest = self._channels[channel.repository.name].pointed(channel.name, pointer)
+        _expect_definitions(channel, manifest)
         return Offer(channel.written, Release.of(manifest, pointer.manifest_sha256))
 
     def entitled(self, channel: ChannelName, offer: Offer, entitlement: Entitlement) -> Offer:
@@ -190,3 +192,13 @@ class Catalogue:
                 hint="`sigupdate init` fetches and checks the first root",
             ) from exc
         repository.bootstrap(root)
+
+
+def _expect_definitions(channel: ChannelName, manifest: Manifest) -> None:
+    if manifest.content != "definitions":
+        raise SettingsError(
+            f"channel {channel.written}: release {manifest.sequence} holds {manifest.content}, "
+            "which no engine installs",
+            hint=f"take it out of the engine's channels; the mirror serves it to people below "
+            f"/files/{channel.name}/",
+        )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from keys.model.release import Content
 from tests.tuf_repository import ChannelRepository
 from tests.updater.site import Answer, ScannerHost, Site, engine_settings, served
 from updater.state import Proved
@@ -125,6 +126,22 @@ def test_one_channel_that_cannot_be_had_does_not_stop_the_other(tmp_path: Path, 
     site.override = lambda _: None
     assert host.run().exit_code == 0
     assert host.sequences() == {"a": 2, "b": 2}
+
+
+@pytest.mark.parametrize("content", ["programs", "documents"])
+def test_a_channel_of_programs_or_documents_is_refused_by_name_and_never_installed(
+    tmp_path: Path, site: Site, content: Content
+) -> None:
+    host = ScannerHost(tmp_path, site, scanner=engine_settings("scanner", "a", "b"))
+    site.repository.release("a", rules("one"), sequence=1)
+    site.repository.release("b", {"setup.db": b"program\n"}, sequence=1, content=content)
+    report = host.run()
+    assert report.exit_code == 2
+    assert report.all_troubles[0].message == (
+        f"channel b: release 1 holds {content}, which no engine installs"
+    )
+    assert host.sequences() == {"a": 1}
+    assert not [path for path in site.requests if "setup.db" in path]
 
 
 def test_two_channels_with_one_file_name_are_both_named_and_the_later_waits(
