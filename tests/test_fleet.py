@@ -257,3 +257,19 @@ def test_definitions_are_served_while_the_database_is_broken(tmp_path: Path) -> 
         host.sigupdate("run")
         assert host.waiting() == 1
         assert process.told("fleet")
+
+
+def test_explain_says_why_a_host_is_on_its_release(fleet: Fleet) -> None:
+    fleet.publish("rule one")
+    host = fleet.host("mx1")
+    host.sigupdate("run")
+    assert "that is what it should read" in fleet.sigmirror("explain", "mx1", "inhouse")
+    fleet.publish("rule two")
+    told = fleet.sigmirror("explain", "mx1", "inhouse", code=1)
+    assert "reads release 1 of inhouse; its track stable offers release 2" in told
+    assert "before release 2 was published" in told
+    shown = fleet.sigmirror("host", "show", "mx1")
+    assert "inhouse 1" in shown
+    assert "generation 1" in shown
+    fleet.sigmirror("explain", "mx1", "unheard-of", code=2)
+    fleet.sigmirror("host", "show", "mx9", code=2)

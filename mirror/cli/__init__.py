@@ -10,6 +10,7 @@ from keys.console import LazyGroup
 COMMANDS = {
     "check-config": "mirror.cli.serve:check_config",
     "customer": "mirror.cli.customer:customer",
+    "explain": "mirror.cli.explain:explain",
     "gc": "mirror.cli.gc:gc",
     "history": "mirror.cli.hosts:history",
     "hold": "mirror.cli.hold:hold",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from keys import files
+from keys.console import LazyGroup
 from keys.credentials import Secret
 from keys.errors import StateError, UsageError
 from mirror.cli.options import config_option, json_option, now, open_site
@@ -44,7 +45,7 @@ _out = click.option(
 )
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy={"show": "mirror.cli.explain:show_host"})
 def host() -> None:
     """Admit scanner hosts (access = "hosts"); each has a token of its own."""
 

@@ -35,7 +35,7 @@ def hosts(*, config: Path, as_json: bool, stale: timedelta | None, channel: str)
     """
     settings = load(config)
     limit = stale or timedelta(hours=settings.fleet.stale_hours)
-    rows = asyncio.run(_asked(settings, lambda desk: desk.hosts()))
+    rows = asyncio.run(asked(settings, lambda desk: desk.hosts()))
     admitted = hosts_file(settings.folder).read().hosts
     found = lines(rows, admitted, now=now(), stale=limit, channel=channel)
     if as_json:
@@ -58,7 +58,7 @@ def history(*, config: Path, as_json: bool, at: str, host: str) -> int:
     Exit code 1 when nothing is known of that time.
     """
     time = _instant(at)
-    found = asyncio.run(_asked(load(config), lambda desk: desk.at(time, host)))
+    found = asyncio.run(asked(load(config), lambda desk: desk.at(time, host)))
     if as_json:
         click.echo(msgspec.json.encode([msgspec.to_builtins(past) for past in found]).decode())
     else:
@@ -81,7 +81,7 @@ def verify_log(*, config: Path, as_json: bool) -> int:
     async def look(desk: Desk) -> list[str]:
         return [fault async for fault in faults(desk.database)]
 
-    found = asyncio.run(_asked(load(config), look))
+    found = asyncio.run(asked(load(config), look))
     if as_json:
         click.echo(msgspec.json.encode({"faults": found}).decode())
     else:
@@ -90,7 +90,7 @@ def verify_log(*, config: Path, as_json: bool) -> int:
     return 3 if found else 0
 
 
-async def _asked(settings: Settings, question: Callable[[Desk], Awaitable[T]]) -> T:
+async def asked(settings: Settings, question: Callable[[Desk], Awaitable[T]]) -> T:
     """Open the desk for one question."""
     desk = await open_desk(settings)
     try:

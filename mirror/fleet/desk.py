@@ -205,7 +205,11 @@ async def _replace(
 
 def _engine(host: str, engine: EngineTold) -> dict[str, object]:
     told = {name: getattr(engine, name) for name in _TOLD}
-    own = {"trouble": _first(engine.troubles), "held": "; ".join(engine.held)}
+    own = {
+        "trouble": _first(engine.troubles),
+        "held": "; ".join(engine.held),
+        "quarantined": " ".join(engine.quarantined),
+    }
     return {"host": host, **told, **own}
 
 

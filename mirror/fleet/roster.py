@@ -38,6 +38,7 @@ class EngineRow:
     installed_at: datetime | None
     trouble: str
     held: str
+    quarantined: str  # manifests' sha256, with blanks between
     loads: tuple[Load, ...] = ()
 
 

@@ -67,6 +67,7 @@ engines = sa.Table(
     sa.Column("installed_at", Time),
     sa.Column("trouble", sa.Text, nullable=False),
     sa.Column("held", sa.Text, nullable=False),
+    sa.Column("quarantined", sa.Text, nullable=False),
 )
 
 loads = sa.Table(

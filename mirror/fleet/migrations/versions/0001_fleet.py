@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("installed_at", _TIME),
         sa.Column("trouble", sa.Text, nullable=False),
         sa.Column("held", sa.Text, nullable=False),
+        sa.Column("quarantined", sa.Text, nullable=False),
     )
     op.create_table(
         "loads",

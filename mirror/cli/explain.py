@@ -1,0 +1,128 @@
+"""`sigmirror explain` and `sigmirror host show`: one host, in words."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import click
+import msgspec
+
+from keys.errors import UsageError
+from keys.signing.layout import SITE
+from mirror.cli.hosts import asked
+from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.fleet.explanation import Explanation, Offered
+from mirror.fleet.explanation import explain as explained
+from mirror.fleet.health import Line, lines
+from mirror.fleet.roster import EngineRow, HostRow
+from mirror.settings import Settings
+from mirror.site import MirrorSite
+from mirror.status import Channel, Status, read_status
+
+
+@click.command(epilog="Example: sigmirror explain mx1 clamav")
+@config_option
+@json_option
+@click.argument("name")
+@click.argument("channel")
+def explain(*, config: Path, as_json: bool, name: str, channel: str) -> int:
+    """Say why the host NAME is on the release of CHANNEL (or REPOSITORY/CHANNEL) it is on.
+
+    Exit code 1 when an engine does not read what its track offers.
+    """
+    site = open_site(config)
+    host = _host(site.settings, name)
+    offered = _offered(site, asyncio.run(read_status(site, now=now())), channel)
+    found = explained(host, channel, offered, now=now(), stale=_stale(site.settings))
+    if as_json:
+        click.echo(msgspec.json.encode([msgspec.to_builtins(one) for one in found]).decode())
+    else:
+        for one in found:
+            click.echo("\n".join(_lines(channel, one)))
+        if not found:
+            click.echo(f"{name} reports no engine")
+    return int(not found or not all(one.is_current for one in found))
+
+
+@click.command(epilog="Example: sigmirror host show mx1")
+@config_option
+@json_option
+@click.argument("name")
+def show_host(*, config: Path, as_json: bool, name: str) -> None:
+    """Show all that the host NAME told with its newest report."""
+    settings = open_site(config).settings
+    host = _host(settings, name)
+    if as_json:
+        click.echo(msgspec.json.encode(host).decode())
+        return
+    for text in _shown(host, _stale(settings)):
+        click.echo(text)
+
+
+def _host(settings: Settings, name: str) -> HostRow:
+    found = asyncio.run(asked(settings, lambda desk: desk.hosts(name)))
+    if not found:
+        raise UsageError(f"host {name!r}: never reported", hint="see `sigmirror hosts`")
+    return found[0]
+
+
+def _stale(settings: Settings) -> timedelta:
+    return timedelta(hours=settings.fleet.stale_hours)
+
+
+def _offered(site: MirrorSite, status: Status, name: str) -> Offered:
+    repository, _, channel = name.rpartition("/")
+    for found in status.repositories:
+        if found.name == (repository or SITE):
+            for one in found.channels:
+                if one.name == channel:
+                    return _of(site, one, repository)
+    raise UsageError(f"channel {name!r}: not on this mirror", hint="see `sigmirror status`")
+
+
+def _of(site: MirrorSite, channel: Channel, repository: str) -> Offered:
+    upstreams = {one.name for one in site.settings.upstream if one.channel == channel.name}
+    holds = [
+        str(one)
+        for one in site.holds.all()
+        if one.channel == channel.name and one.upstream in {repository, *upstreams}
+    ]
+    return Offered(
+        tracks=channel.chosen or channel.tracks,
+        published={release.sequence: release.published for release in channel.releases},
+        manifests={release.sequence: release.manifest_sha256 for release in channel.releases},
+        held="; ".join(holds),
+    )
+
+
+def _lines(channel: str, one: Explanation) -> Iterator[str]:
+    reads = f"release {one.reads}" if one.reads else "no release"
+    offered = f"offers release {one.offered}" if one.offered else "offers none"
+    yield f"{one.engine} reads {reads} of {channel}; its track {one.track} {offered}"
+    for reason in one.reasons or (("that is what it should read",) if one.is_current else ()):
+        yield f"  {reason}"
+
+
+def _shown(host: HostRow, stale: timedelta) -> Iterator[str]:
+    yield f"{host.name}: {host.system}, sigupdate {host.sigupdate}"
+    yield f"  last report {host.received:%Y-%m-%d %H:%M:%SZ}, exit code {host.exit_code}"
+    if host.refreshed:
+        yield f"  metadata last found fresh {host.refreshed:%Y-%m-%d %H:%M:%SZ}"
+    for what, number in (("detections", host.detections), ("seats in use", host.seats)):
+        if number is not None:
+            yield f"  {what}: {number}"
+    if host.trouble:
+        yield f"  {host.trouble}"
+    for line in lines([host], (), now=now(), stale=stale):
+        if line.engine:
+            yield from _engine(line, line.engine)
+
+
+def _engine(line: Line, engine: EngineRow) -> Iterator[str]:
+    yield f"  {engine.engine} ({engine.kind}, {engine.version}): {line.health.value}"
+    yield f"    generation {engine.generation}, {engine.outcome}, {engine.proof}"
+    for load in engine.loads:
+        yield f"    {load.channel} {load.sequence} ({load.release}), {load.assurance}"
+    if line.trouble:
+        yield f"    {line.trouble}"

@@ -1,0 +1,128 @@
+"""What is said of hosts: health in one word, and why one is on the release it is on."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mirror.fleet.explanation import Explanation, Offered, explain
+from mirror.fleet.health import Health, lines, totals
+from mirror.fleet.rate import Rate
+from mirror.fleet.roster import EngineRow, HostRow, Load
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+ENGINE = EngineRow(
+    engine="clamd", kind="clamd", version="1.4.6", track="stable", outcome="kept", proof="proven",
+    proof_at=NOW, detail="", generation=3, installed_at=NOW, trouble="", held="", quarantined="",
+    loads=(Load("clamav", 2, "b" * 64, "r2", NOW, "signed"),),
+)  # fmt: skip
+HOST = HostRow(
+    name="mx1", first_seen=NOW, received=NOW, at=NOW, system="", sigupdate="1", exit_code=0,
+    refreshed=NOW, trouble="", detections=None, seats=None, public_key="", engines=(ENGINE,),
+)  # fmt: skip
+
+
+def host(engine: Mapping[str, object] | None = None, **more: object) -> HostRow:
+    changed = replace(ENGINE, **(engine or {}))  # type: ignore[arg-type] # fields of the row
+    return replace(HOST, **{"engines": (changed,), **more})  # type: ignore[arg-type] # as above
+
+
+@pytest.mark.parametrize(
+    ("row", "health"),
+    [
+        (host(), Health.ok),
+        (host({"proof": "probed"}), Health.ok),
+        (host({"outcome": "went_back"}), Health.ok),
+        (host(received=NOW - 2 * DAY), Health.silent),
+        (host(refreshed=NOW - 2 * DAY), Health.stale),
+        (host(refreshed=None), Health.stale),
+        (host({"proof": "unproven"}), Health.unproven),
+        (host({"proof": "failed"}), Health.unproven),
+        (host({"outcome": "undone"}), Health.rolled_back),
+        (host({"outcome": "refused"}), Health.rolled_back),
+        (host({"proof": "unproven"}, received=NOW - 2 * DAY), Health.silent),
+        (replace(HOST, engines=()), Health.ok),
+    ],
+)
+def test_one_word_says_what_is_wrong_with_a_host(row: HostRow, health: Health) -> None:
+    (line,) = lines([row], (), now=NOW, stale=DAY)
+    assert line.health is health
+
+
+def test_a_clock_that_is_wrong_on_the_host_makes_nothing_stale() -> None:
+    ahead = host(at=NOW + 900 * DAY, refreshed=NOW + 900 * DAY)
+    assert lines([ahead], (), now=NOW, stale=DAY)[0].health is Health.ok
+
+
+def test_admitted_hosts_that_never_reported_are_listed() -> None:
+    found = lines([HOST], ["mx0", "mx1"], now=NOW, stale=DAY)
+    assert [(line.host, line.health) for line in found] == [
+        ("mx0", Health.silent),
+        ("mx1", Health.ok),
+    ]
+
+
+def test_a_host_counts_by_the_worst_of_its_engines() -> None:
+    broken = replace(ENGINE, engine="yara", outcome="undone")
+    rows = [replace(HOST, engines=(ENGINE, broken)), replace(HOST, name="mx2")]
+    counted = totals(lines(rows, (), now=NOW, stale=DAY))
+    assert (counted["hosts"], counted["ok"], counted["rolled back"]) == (2, 1, 1)
+
+
+def test_only_engines_that_read_a_channel_are_listed() -> None:
+    other = replace(ENGINE, engine="yara", loads=(Load("rules", 1, "a" * 64, "r", NOW, "none"),))
+    rows = [replace(HOST, engines=(ENGINE, other))]
+    found = lines(rows, (), now=NOW, stale=DAY, channel="rules")
+    assert [line.engine.engine for line in found if line.engine] == ["yara"]
+
+
+def told(row: HostRow, offered: Offered) -> Explanation:
+    (found,) = explain(row, "clamav", offered, now=NOW, stale=DAY)
+    return found
+
+
+def offered(stable: int = 3, **more: object) -> Offered:
+    published = {number: NOW - (4 - number) * timedelta(hours=1) for number in range(1, 4)}
+    manifests = {number: "abc"[number - 1] * 64 for number in published}
+    base = Offered({"stable": stable}, published, manifests)
+    return replace(base, **more)  # type: ignore[arg-type] # fields of the value
+
+
+@pytest.mark.parametrize(
+    ("row", "what", "reason"),
+    [
+        (host(), offered(2), "points at release 2, the newest is 3"),
+        (host(), offered(2, held="release r4 shrinks"), "held on this mirror: release r4 shrinks"),
+        (host({"quarantined": "c" * 64}), offered(), "has release 3 in quarantine"),
+        (host({"trouble": "loader refused"}), offered(), "its last run said: loader refused"),
+        (host({"held": "licence ended"}), offered(), "licence ended"),
+        (host({"proof": "unproven", "detail": "down"}), offered(), "clamd is unproven: down"),
+        (host(refreshed=NOW - timedelta(hours=2)), offered(), "before release 3 was published"),
+        (host(received=NOW - 2 * DAY), offered(), "silent since 2026-02-28"),
+        (host({"track": "canary"}), offered(), "track canary of this channel points at nothing"),
+        (host({"loads": ()}), offered(), "reads no release of this channel"),
+        (host(), offered(), "has not acted on release 3 yet"),
+    ],
+)
+def test_the_reason_is_named(row: HostRow, what: Offered, reason: str) -> None:
+    found = told(row, what)
+    assert any(reason in line for line in found.reasons), found.reasons
+
+
+def test_a_host_that_is_where_it_should_be_needs_no_reason() -> None:
+    found = told(host({"loads": (Load("clamav", 3, "c" * 64, "r3", NOW, "signed"),)}), offered())
+    assert found.is_current
+    assert found.reasons == ()
+
+
+def test_a_burst_is_allowed_and_then_a_steady_rate() -> None:
+    rate = Rate(burst=3, seconds=2.0, max_clients=2)
+    assert [rate.wait("a", now=0.0) for _ in range(3)] == [0.0] * 3
+    assert rate.wait("a", now=0.0) == 2.0
+    assert rate.wait("b", now=0.0) == 0.0
+    assert rate.wait("a", now=1.0) == 1.0
+    assert rate.wait("a", now=2.0) == 0.0
+    rate.wait("c", now=2.0)
+    assert rate.wait("b", now=2.0) == 0.0  # forgotten: memory is bounded
