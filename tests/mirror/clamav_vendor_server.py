@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import cast
@@ -196,3 +197,25 @@ async def serving(server: ClamavServer) -> AsyncIterator[ClamavServer]:
     finally:
         transport.close()
         await runner.cleanup()
+
+
+@contextlib.contextmanager
+def in_background(server: ClamavServer) -> Iterator[ClamavServer]:
+    """Let a server answer while the test waits for programs."""
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with serving(server):
+            ready.set()
+            await ended.wait()
+
+    ended = asyncio.Event()
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield server
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+        loop.close()

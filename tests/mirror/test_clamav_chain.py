@@ -1,10 +1,7 @@
 """From the vendor's server to a scanning engine: one database, release by release."""
 
-import asyncio
-import contextlib
 import json
 import subprocess
-import threading
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.keys.signing_site import PASSPHRASE
-from tests.mirror.clamav_vendor_server import ClamavServer, serving
+from tests.mirror.clamav_vendor_server import ClamavServer, in_background
 from tests.mirror.serving import SIGMIRROR, Process
 from tests.mirror.site import Mirror
 from tests.real_data import real_data
@@ -21,28 +18,6 @@ from tests.updater.clamd_process import Clamd, need_clamd, short_folder
 
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 SIGUPDATE = SIGMIRROR.with_name("sigupdate")
-
-
-@contextlib.contextmanager
-def in_background(server: ClamavServer) -> Iterator[ClamavServer]:
-    """Let a server answer while the test waits for programs."""
-    ready, loop = threading.Event(), asyncio.new_event_loop()
-
-    async def serve() -> None:
-        async with serving(server):
-            ready.set()
-            await ended.wait()
-
-    ended = asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert ready.wait(30)
-        yield server
-    finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join()
-        loop.close()
 
 
 class Chain:

@@ -367,6 +367,20 @@ async def test_without_certificates_a_signature_is_passed_on_and_that_is_told(
         await daily.pull()
 
 
+async def test_a_signature_that_comes_late_is_waited_for(daily: Pulling) -> None:
+    daily.server.release(ONE, signed=True)
+    await daily.release()
+    daily.server.release(TWO, ONE, signed=True)
+    late = daily.server.files.pop("daily-2.cvd.sign")
+    assert names(await daily.release()) == {"daily.cvd", "daily-2.cdiff", "daily-2.cdiff.sign"}
+    daily.server.forget()
+    await daily.release()
+    assert daily.server.paths == ["daily.cvd", "daily-2.cvd.sign"]
+    daily.server.files["daily-2.cvd.sign"] = late
+    assert "daily-2.cvd.sign" in names(await daily.release())
+    assert await daily.pull() is None
+
+
 async def test_a_cdiff_without_a_demanded_signature_is_left_out(daily: Pulling) -> None:
     certificates = VENDOR.certificates(daily.folder / "certificates")
     daily.settings |= {"signatures": "sign", "certificates": str(certificates)}

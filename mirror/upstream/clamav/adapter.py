@@ -54,12 +54,13 @@ class ClamavUpstream:
         """Ask the record, or the mirror for what every database begins with."""
         found = self._advertised = await self._driver.advertised()
         known = len(found.versions) == len(self._settings.databases)
+        awaited = await asyncio.to_thread(self._around.working.awaits_sign)
         return Offer(
             version=layout.tell(found.versions) if known else self._last or _UNKNOWN,
             address=found.address,
             status=found.status,
             assurance=Assurance.signed,
-            unchanged=None if known else False,
+            unchanged=None if known and not awaited else False,
         )
 
     async def fetch(self, quarantine: Path, pull: Pull) -> Candidate:

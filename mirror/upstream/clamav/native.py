@@ -117,7 +117,8 @@ class _Asking:
                     hint="nothing was changed; the next pull asks again",
                 )
             signed = await self.sign(name, found)
-            await self._cdiffs(name, found, signed=signed)
+            known = self.around.working.has_signs(name)
+            await self._cdiffs(name, found, signed=signed or known)
             await asyncio.to_thread(files.promote, temporary, place, mode=0o644)
         finally:
             temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """An upstream of kind ``clamav`` from its settings: defaults, problems, the driver."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -137,8 +138,8 @@ def _of_driver(settings: UpstreamSettings) -> Iterator[tuple[str, str]]:
         )
     if settings.driver == "cvdupdate":
         yield from _of_cvdupdate(settings)
-    if settings.driver == "freshclam" and settings.auth not in {"none", "basic"}:
-        yield f"auth: {settings.auth}: freshclam shows a user name and password only", ""
+    if settings.driver == "freshclam":
+        yield from _of_freshclam(settings)
 
 
 def _of_cvdupdate(settings: UpstreamSettings) -> Iterator[tuple[str, str]]:
@@ -146,9 +147,13 @@ def _of_cvdupdate(settings: UpstreamSettings) -> Iterator[tuple[str, str]]:
         yield "auth: cvdupdate shows no credential", "set driver = 'native'"
     if settings.dns != OFFICIAL_RECORD:
         yield f"dns: {settings.dns or 'none'}: cvdupdate asks {OFFICIAL_RECORD} only", ""
-    if (
-        settings.resolver
-        and not settings.resolver.endswith(f":{PORT}")
-        and ":" in settings.resolver
-    ):
-        yield "resolver: cvdupdate takes an address without a port", ""
+    with contextlib.suppress(SettingsError):
+        if Resolver.parse(settings.resolver).port != PORT:
+            yield f"resolver: {settings.resolver}: cvdupdate asks port {PORT} only", ""
+
+
+def _of_freshclam(settings: UpstreamSettings) -> Iterator[tuple[str, str]]:
+    if settings.auth not in {"none", "basic"}:
+        yield f"auth: {settings.auth}: freshclam shows a user name and password only", ""
+    if settings.resolver:
+        yield f"resolver: {settings.resolver}: freshclam asks the system's resolver only", ""

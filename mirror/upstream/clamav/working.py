@@ -59,6 +59,17 @@ class Working:
         """Tell whether a file of this name lies here."""
         return (self.folder / file_name).is_file()
 
+    def has_signs(self, name: str) -> bool:
+        """Tell whether a database, or a cdiff of it, came with a detached signature."""
+        return any(self.folder.glob(f"{name}-*.sign"))
+
+    def awaits_sign(self) -> bool:
+        """Tell whether a database lacks its signature though its vendor makes them."""
+        return any(
+            self.has_signs(name) and not self.holds(cvd_sign_name(name, version))
+            for name, version in self.versions().items()
+        )
+
     def prune(self, *, keep_cdiffs: int) -> None:
         """Remove what no database needs any more: old cdiffs, signatures of what is gone."""
         needed = {cvd_name(name) for name in self.names}
