@@ -15,7 +15,7 @@ from keys.credentials import Secret
 from keys.errors import UsageError
 from keys.licences import joined
 from keys.model.licence import Licence
-from keys.model.release import Instant, Wire
+from keys.model.release import Content, Instant, Wire
 from keys.model.standing import LicenceState, reference_time, state_at
 from mirror.fleet.passwords import PasswordHash
 from mirror.rollout import Entitlement
@@ -38,22 +38,29 @@ class Customer(Wire, frozen=True):
         """The channels his licences name."""
         return tuple(sorted({feed for licence in self.licences for feed in licence.feeds}))
 
-    def standing(
-        self, channel: str, now: datetime, *, seen: datetime | None = None
-    ) -> LicenceState | None:
-        """Tell where his licences for a channel stand; None when no licence names it.
-
-        ``seen`` is a signed time the clock cannot be behind.
-        """
-        return standing(self.licences, channel, now, seen=seen)
+    def standing(self, channel: str, now: datetime) -> LicenceState | None:
+        """Tell where his licences for a channel stand; None when no licence names it."""
+        return standing(self.licences, channel, now)
 
 
 def standing(
-    licences: Sequence[Licence], channel: str, now: datetime, *, seen: datetime | None = None
-) -> LicenceState | None:
-    """Tell where the licences that name a channel stand."""
-    records = [licence for licence in licences if channel in licence.feeds]
+    licences: Sequence[Licence], channel: str, now: datetime, *, seen: datetime | None = None,
+    content: Content | None = None,
+) -> LicenceState | None:  # fmt: skip
+    """Tell where the licences that name a channel stand, for the kind of content it has.
+
+    ``seen`` is a signed time the clock cannot be behind.
+    """
+    records = [
+        licence
+        for licence in licences
+        if channel in licence.feeds and (content is None or content in _brings(licence))
+    ]
     return state_at(records, reference_time(now, records, seen)) if records else None
+
+
+def _brings(licence: Licence) -> set[str]:
+    return {content.value for content in licence.content}
 
 
 class Customers(Wire, frozen=True):

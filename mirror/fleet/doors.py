@@ -10,6 +10,7 @@ from typing import Protocol
 from keys.credentials import Credential, Secret
 from keys.errors import CredentialError, LimitError
 from keys.model.licence import Licence
+from keys.model.release import Content
 from keys.model.standing import LicenceState
 from mirror.fleet.customers import Customers, standing
 from mirror.fleet.hosts import Hosts
@@ -32,10 +33,10 @@ class Visitor:
     is_here: bool = False
 
     def standing(
-        self, channel: str, now: datetime, *, seen: datetime | None = None
+        self, channel: str, now: datetime, *, seen: datetime | None, content: Content | None
     ) -> LicenceState | None:
-        """Tell where the visitor's licences for a channel stand."""
-        return standing(self.licences or (), channel, now, seen=seen)
+        """Tell where the visitor's licences for such content of a channel stand."""
+        return standing(self.licences or (), channel, now, seen=seen, content=content)
 
 
 class Door(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from keys.model.release import Assurance, Redistribution
+from keys.model.release import Assurance, Content, Redistribution
 from keys.model.standing import LicenceState
 from mirror.fleet.sharing import strictest
 
@@ -23,6 +23,7 @@ class ReleaseBlobs:
     sequence: int = 0
     redistribution: Redistribution = "public"
     assurance: Assurance = Assurance.none
+    content: Content = "definitions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,13 @@ class BlobIndex:
     """When each blob was first named by a release, and what the newest one says of it.
 
     ``restricted`` holds what is said of blobs that are not public; ``channels`` the strictest
-    word of any release of a channel.
+    word of any release of a channel; ``contents`` what a channel's newest release is.
     """
 
     earliest: Mapping[str, datetime] = field(default_factory=dict)
     restricted: Mapping[str, Redistribution] = field(default_factory=dict)
     channels: Mapping[str, Redistribution] = field(default_factory=dict)
+    contents: Mapping[str, Content] = field(default_factory=dict)
 
     @classmethod
     def of(cls, releases: Iterable[ReleaseBlobs]) -> "BlobIndex":
@@ -43,14 +45,16 @@ class BlobIndex:
         earliest: dict[str, datetime] = {}
         newest: dict[str, Redistribution] = {}
         channels: dict[str, Redistribution] = {}
+        contents: dict[str, Content] = {}
         for release in sorted(releases, key=lambda one: (one.published, one.sequence)):
             word = release.redistribution
             channels[release.channel] = strictest((word, channels.get(release.channel, word)))
+            contents[release.channel] = release.content
             for blob in release.blobs:
                 earliest.setdefault(blob, release.published)
                 newest[blob] = word
         restricted = {blob: word for blob, word in newest.items() if word != "public"}
-        return cls(earliest, restricted, channels)
+        return cls(earliest, restricted, channels, contents)
 
     def __contains__(self, blob: str) -> bool:
         return blob in self.earliest

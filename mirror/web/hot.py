@@ -9,6 +9,7 @@ import structlog
 from keys.errors import Error, LimitError, MissingError
 from keys.model.release import Redistribution
 from keys.model.standing import LicenceState
+from mirror.fleet.doors import Visitor
 from mirror.fleet.entitlement import BlobIndex
 from mirror.storage.base import Store
 from mirror.web.layout import Kind, Place
@@ -164,6 +165,11 @@ class HotRepository:
                 return
             await asyncio.sleep(max(0.0, self._refreshed + MIN_REFRESH_SECONDS - loop.time()))
             await self._refresh()
+
+    def standing(self, visitor: Visitor, channel: str, now: datetime) -> LicenceState | None:
+        """Tell where a visitor's licences for what a channel holds stand."""
+        content = self.snapshot.index.contents.get(channel) if self.snapshot else None
+        return visitor.standing(channel, now, seen=self.newest, content=content)
 
     @property
     def newest(self) -> datetime | None:

@@ -109,7 +109,7 @@ def _headers(place: Place, etag: str, caching: str) -> CIMultiDictProxy[str]:
 async def _check_covered(
     visitor: Visitor, repository: HotRepository, place: Place, now: datetime
 ) -> None:
-    standing = visitor.standing(place.channel, now, seen=repository.newest)
+    standing = repository.standing(visitor, place.channel, now)
     if await repository.allows(place, standing):
         return
     raise uncovered(place.channel, standing)

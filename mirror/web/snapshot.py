@@ -166,6 +166,7 @@ class SnapshotReader:
             channel=manifest.channel,
             sequence=manifest.sequence,
             redistribution=manifest.redistribution,
+            content=manifest.content,
             assurance=manifest.assurance,
         )
 

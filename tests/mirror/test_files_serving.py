@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import convert, structs
 from pytest_aiohttp import AiohttpClient
 
+from keys.model import release
+from keys.model.licence import Content
 from keys.model.release import Redistribution
 from mirror.fleet.doors import CustomersDoor, HostsDoor, OpenDoor
 from mirror.fleet.hosts import Hosts
@@ -17,7 +20,7 @@ from mirror.fleet.throttle import MAX_FAILURES
 from mirror.publish import Label
 from mirror.web.access import Proxies
 from tests.mirror.site import BY, NOW
-from tests.mirror.web_site import Browser, WebSite, auth, customers, licence
+from tests.mirror.web_site import Browser, WebSite, auth, blob_url, customers, licence
 
 ELSEWHERE = {"X-Forwarded-For": "203.0.113.9"}
 FIXED = "public, max-age=31536000, immutable"
@@ -244,6 +247,45 @@ async def test_who_has_no_licence_for_a_channel_gets_402_and_does_not_see_it_lis
     assert (
         json.loads(await read(browser, "/files/index.json", 200, auth("EAV-1")))["channels"] == []
     )
+
+
+@pytest.mark.parametrize("content", ["programs", "documents"])
+async def test_programs_and_documents_are_for_licences_that_bring_them(
+    site: WebSite, aiohttp_client: AiohttpClient, content: release.Content
+) -> None:
+    whole = licence("EAV-1", date(2026, 3, 31))
+    definitions_only = structs.replace(
+        licence("EAV-2", date(2026, 3, 31)), content=(Content.definitions,)
+    )
+    manifest = await site.publish({"setup-4.1.deb": b"deb"}, label=Label(content=content))
+    door = CustomersDoor(customers({"EAV-1": whole, "EAV-2": definitions_only}))
+    browser = await aiohttp_client(await site.application(door))
+    file, blob = "/files/inhouse/latest/setup-4.1.deb", blob_url("setup-4.1.deb", b"deb")
+    for url in (file, blob):
+        assert await read(browser, url, 200, auth("EAV-1")) == b"deb"
+        await read(browser, url, 402, auth("EAV-2"))
+    assert manifest.content == content
+
+
+async def test_a_page_of_downloads_groups_programs_and_documents(
+    site: WebSite, browser: Browser
+) -> None:
+    for channel, name, content in (
+        ("manuals", "手引き-4.1.pdf", "documents"),
+        ("scanner", "scanner-4.10.2.deb", "programs"),
+        ("rules", "a.yar", "definitions"),
+    ):
+        label = Label(content=convert(content, release.Content))
+        await put(site, {name: name.encode()}, channel=channel, label=label)
+    page = (await read(browser, "/files/")).decode()
+    assert page.index(">Programs<") < page.index("scanner-4.10.2.deb</a>")
+    assert page.index("scanner-4.10.2.deb</a>") < page.index(">Documents<")
+    assert page.index(">Documents<") < page.index("手引き-4.1.pdf</a>") < page.index("Definitions")
+    assert "<td>4.10.2</td>" in page
+    assert hashlib.sha256(b"scanner-4.10.2.deb").hexdigest() in page
+    assert "a.yar" not in page
+    async with browser.get("/files/manuals/latest/手引き-4.1.pdf") as answer:
+        assert answer.headers["Content-Type"] == "application/pdf"
 
 
 async def test_a_damaged_list_is_503_there_and_nowhere_else(

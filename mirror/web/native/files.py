@@ -138,8 +138,7 @@ class _Visit:
     ) -> web.StreamResponse:
         found = self.repositories.index.found(offer, manifest, file)
         if self.repositories.gate.door.gated:
-            seen = found.repository.newest
-            standing = self.visitor.standing(offer.channel, self.now, seen=seen)
+            standing = found.repository.standing(self.visitor, offer.channel, self.now)
             if not await found.repository.allows(found.place, standing):
                 raise uncovered(offer.channel, standing)
         sender = Sender(self.repositories, self.request, self.visitor, self.now)

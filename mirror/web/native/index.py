@@ -114,8 +114,7 @@ class NativeIndex:
         return covered
 
     def _standing(self, offer: Offer, visitor: Visitor, now: datetime) -> LicenceState | None:
-        seen = self._repositories[offer.repository].newest
-        return visitor.standing(offer.channel, now, seen=seen)
+        return self._repositories[offer.repository].standing(visitor, offer.channel, now)
 
     async def named(self, visitor: Visitor, names: Names, name: str, *, now: datetime) -> Found:
         """Return the file that a layout serves a visitor under a name, of the first that has it.
