@@ -196,11 +196,21 @@ async def test_a_mirror_behind_the_record_is_asked_again_later(daily: Pulling) -
     daily.server.record(daily=1)
     await daily.release()
     daily.server.record(daily=2)
-    with pytest.raises(FetchError, match="version 1, though 2 is advertised") as caught:
+    daily.server.forget()
+    with pytest.raises(FetchError, match=r"version 1, though current\.cvd.* tells of 2") as caught:
         await daily.pull()
     assert caught.value.retryable
+    assert daily.server.sent == 0, "no database is fetched in vain"
     daily.server.release(TWO, ONE)
     assert (await daily.release()).release == "daily-2"
+
+
+async def test_a_mirror_that_is_always_late_is_followed_nevertheless(daily: Pulling) -> None:
+    daily.settings |= {"dns": RECORD, "resolver": daily.server.resolver}
+    daily.server.record(daily=9)
+    for old, new in ((None, ONE), (ONE, TWO)):
+        daily.server.release(new, old)
+        assert (await daily.release()).release == f"daily-{new.version}"
 
 
 async def test_a_server_without_ranges_is_read_no_further_than_needed(daily: Pulling) -> None:

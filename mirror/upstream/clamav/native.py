@@ -6,7 +6,7 @@ databases that are newer, for the cdiffs that lead there, and for the .sign of e
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from email.utils import format_datetime
 from pathlib import Path
@@ -37,25 +37,36 @@ class Native:
         self._working = around.working
 
     async def advertised(self) -> Advertised:
-        """Ask the record; ask the mirror about whatever that does not tell."""
+        """Ask the record; ask the mirror about what that does not tell or tells to be newer."""
+        held, told = self._working.versions(), await self._told()
+        found = {}
         async with self._asking() as asking:
-            told = await self._told()
             for name in self._settings.databases:
-                if name not in told:
-                    told[name] = await asking.version(name)
-        return Advertised(
-            {name: told[name] for name in self._settings.databases}, self._around.shown, "answered"
-        )
+                settled = name in told and told[name] == held.get(name)
+                found[name] = told[name] if settled else await asking.version(name)
+        self._check_in_sync(held, told, found)
+        return Advertised(found, self._around.shown, "answered")
 
     async def _told(self) -> dict[str, int]:
-        """Read the record; one that does not answer, or lags behind us, tells nothing."""
-        if not self._settings.dns:
-            return {}
-        held = self._working.versions()
+        """Read the record; one that does not answer tells nothing."""
         with contextlib.suppress(FetchError):
-            told = await ask_record(self._around)
-            return {name: told[name] for name in told if told[name] >= held.get(name, 0)}
+            if self._settings.dns:
+                return await ask_record(self._around)
         return {}
+
+    def _check_in_sync(
+        self, held: Mapping[str, int], told: Mapping[str, int], found: Mapping[str, int]
+    ) -> None:
+        """Tell of a mirror that has nothing new though the record says that there is."""
+        if any(found[name] != held.get(name) for name in found):
+            return
+        for name, version in found.items():
+            if told.get(name, 0) > version:
+                raise FetchError(
+                    f"{self._around.shown}/{cvd_name(name)}: version {version}, though "
+                    f"{self._settings.dns} tells of {told[name]}: the mirror is not in sync",
+                    hint="nothing was changed; the next pull asks again",
+                )
 
     async def bring(self, advertised: Advertised, pull: Pull) -> None:
         """Bring each database that is newer than the one held, and signatures that are missing."""
