@@ -9,7 +9,8 @@ import msgspec
 from keys.errors import MissingError, UsageError
 from mirror.destination import Destination
 from mirror.edition import Order
-from mirror.holds import Dropped, Hold, Holds
+from mirror.hold import Dropped, Hold
+from mirror.holds import Holds
 from mirror.pulls import PullState, Result
 
 

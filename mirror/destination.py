@@ -11,7 +11,8 @@ from keys.signing.publisher import Publisher
 from mirror.cascade import pass_through
 from mirror.edition import Order
 from mirror.feeds import UpstreamSettings
-from mirror.holds import Hold, Holds, new_hold
+from mirror.hold import Hold, new_hold
+from mirror.holds import Holds
 from mirror.policy import Policies
 from mirror.publish import Label, Published, Publishing
 from mirror.pulls import Result
@@ -49,8 +50,11 @@ class Destination:
             hold = new_hold(
                 settings.name, settings.channel, version, candidate.release, exc.shrink, now
             )
-            await asyncio.to_thread(self.holds.put, hold, candidate, who=by.who)
-            return Result(settings.name, "held", candidate.release, detail=str(hold))
+            known = await asyncio.to_thread(self.holds.known, hold, candidate)
+            if known is None:
+                await asyncio.to_thread(self.holds.put, hold, candidate, who=by.who)
+            met = known or hold
+            return Result(settings.name, met.outcome, met.release, detail=str(met))
         await asyncio.to_thread(self.holds.forget, settings.name, settings.channel)
         return self._told(published)
 

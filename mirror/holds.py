@@ -11,86 +11,21 @@ import secrets
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from keys import files
 from keys.errors import DigestError, StateError
 from keys.model.names import check_path
-from keys.model.release import Assurance, File, Instant, Pointer, Provenance, ShortText, Wire
+from keys.model.release import (
+    File,
+)
+from mirror.hold import Dropped, HeldFiles, Hold, digest
 from mirror.journal import Entry, Journal
-from mirror.shrink import Shrink, shrink_of
 from mirror.upstream.base import Candidate
 
-FORMAT: Literal[1] = 1
 MAX_HOLD_BYTES = 64 << 20
 RECORD = "hold.json"
-
-
-class HeldFiles(Wire, frozen=True):
-    """A candidate, but for the place of its files; ``folder`` is a name beside the record."""
-
-    folder: str
-    release: ShortText
-    vendor_time: Instant | None
-    assurance: Assurance
-    provenance: Provenance
-    files: tuple[File, ...]
-    originals: tuple[File, ...] = ()
-    signatures: int | None = None
-
-    @classmethod
-    def of(cls, candidate: Candidate, folder: str) -> "HeldFiles":
-        """Describe a candidate."""
-        return cls(
-            folder, candidate.release, candidate.vendor_time, candidate.assurance,
-            candidate.provenance, candidate.files, candidate.originals, candidate.signatures,
-        )  # fmt: skip
-
-    def candidate(self, parent: Path) -> Candidate:
-        """Return the candidate that was held."""
-        return Candidate(
-            self.release, self.vendor_time, self.assurance, self.provenance,
-            parent / self.folder, self.files, self.originals, self.signatures,
-        )  # fmt: skip
-
-
-class Dropped(Wire, frozen=True):
-    """An operator does not want the release."""
-
-    at: Instant
-    who: str
-    why: str
-
-
-class Hold(Wire, frozen=True):
-    """One release that is held, or that was dropped and is not brought again.
-
-    ``version`` is the vendor's own. A release of a repository that passes through lies in the store
-    already: ``pointer`` is where the site's choice would point; others have ``content``.
-    """
-
-    format: Literal[1]
-    upstream: str
-    channel: str
-    version: str
-    release: ShortText
-    held_at: Instant
-    shrink: Shrink
-    pointer: Pointer | None = None
-    content: HeldFiles | None = None
-    dropped: Dropped | None = None
-
-    def __str__(self) -> str:
-        """Say what is held, and why."""
-        return f"release {self.release} of channel {self.channel} {self.shrink}"
-
-    def settles(self, version: str, *, below_percent: int) -> bool:
-        """Tell whether it is known what becomes of a vendor's version: no need to bring it."""
-        sizes = self.shrink
-        still = shrink_of(sizes.before, sizes.after, below_percent=below_percent)
-        return self.version == version and bool(self.dropped or still)
 
 
 class Holds:
@@ -140,6 +75,23 @@ class Holds:
         upstreams = sorted(path.name for path in self._folder.glob("[a-z0-9]*"))
         return tuple(hold for name in upstreams for hold in self.of(name))
 
+    def known(self, hold: Hold, candidate: Candidate) -> Hold | None:
+        """Return what is remembered of the very same files, under the version they have now.
+
+        Raises:
+            StateError: the record is unusable, or the disk refuses.
+
+        """
+        before = self.find(hold.upstream, hold.channel)
+        if before is None or before.digest != digest(candidate):
+            return None
+        place = self._place(hold.upstream, hold.channel)
+        now = msgspec.structs.replace(before, version=hold.version, shrink=hold.shrink)
+        if now != before:
+            with _on_disk(place):
+                self._write(place, now)
+        return now
+
     def put(self, hold: Hold, candidate: Candidate | None = None, *, who: str) -> Hold:
         """Hold a release in the place of what was held before; its files are linked or copied.
 
@@ -154,7 +106,7 @@ class Holds:
             if candidate:
                 content = HeldFiles.of(candidate, secrets.token_hex(8))
                 _link(candidate, place / content.folder)
-                hold = msgspec.structs.replace(hold, content=content)
+                hold = msgspec.structs.replace(hold, content=content, digest=digest(candidate))
             self._journal.write(_entry(hold, "hold", hold.held_at, who, str(hold.shrink)))
             self._write(place, hold)
         return hold
@@ -215,15 +167,6 @@ class Holds:
 
     def _place(self, upstream: str, channel: str) -> Path:
         return self._folder / upstream / channel
-
-
-def new_hold(
-    upstream: str, channel: str, version: str, release: str, shrink: Shrink, now: datetime,
-    *, pointer: Pointer | None = None,
-) -> Hold:  # fmt: skip
-    """Describe a release that is about to be held."""
-    at = now.replace(microsecond=0)
-    return Hold(FORMAT, upstream, channel, version, release, at, shrink, pointer)
 
 
 def _entry(hold: Hold, what: str, at: datetime, who: str, why: str) -> Entry:

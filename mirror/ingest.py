@@ -19,9 +19,12 @@ from keys.model.standing import LicenceState
 from mirror.destination import Destination
 from mirror.edition import Order
 from mirror.feeds import UpstreamSettings
+from mirror.hold import Hold
 from mirror.pulls import Failure, Pulled, PullState, Result, look
 from mirror.upstream.answers import wait_seconds
 from mirror.upstream.base import Advance, Candidate, Offer, Pull, Upstream, ignore_bytes
+
+_SETTLED = {"published", "unchanged"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class Ingest:
             else:
                 ended = ended or _covered_only(self.settings, brought)
                 result = await self.to.pass_through(brought, by=by, now=now)
-        if not ended and (self.upstream.passes_through or result.outcome != "held"):
+        if not ended and (self.upstream.passes_through or result.outcome in _SETTLED):
             await self.upstream.settle()
         return _Visit(offer, result, ended)
 
@@ -131,7 +134,7 @@ class Ingest:
         try:
             async with asyncio.timeout(seconds):
                 offer = await self.upstream.check(now=pull.now)
-                if not offer.version or _is_unchanged(offer, before) or self._is_decided(offer):
+                if not offer.version or _is_unchanged(offer, before) or self._decided(offer):
                     return offer, None
                 return offer, await self.upstream.fetch(self.quarantine, pull)
         except TimeoutError as exc:
@@ -139,19 +142,21 @@ class Ingest:
                 f"upstream {self.settings.name}: not done after max_pull_seconds={seconds}"
             ) from exc
 
-    def _is_decided(self, offer: Offer) -> bool:
-        """Tell whether this version is held, or was dropped by an operator."""
-        if self.upstream.passes_through:
-            return False
+    def _decided(self, offer: Offer) -> Hold | None:
+        """Return what is held, or dropped, under the version that is offered, if anything is."""
+        if self.upstream.passes_through or offer.unchanged is False:
+            return None
         hold = self.to.holds.find(self.settings.name, self.settings.channel)
         below = self.settings.hold_below_percent
-        return hold is not None and hold.settles(offer.version, below_percent=below)
+        return hold if hold and hold.settles(offer.version, below_percent=below) else None
 
     async def _nothing_new(self, offer: Offer, before: Pulled) -> Result:
         name = self.settings.name
         if not offer.version:
             return Result(name, "waiting", detail=offer.status)
-        if not (self.upstream.passes_through or self._is_decided(offer)):
+        if hold := self._decided(offer):
+            return Result(name, hold.outcome, hold.release, detail=str(hold))
+        if not self.upstream.passes_through:
             # the vendor offers again what is published: what was held is withdrawn
             await asyncio.to_thread(self.to.holds.forget, name, self.settings.channel)
         if held := self.to.holds.of(name):
@@ -160,13 +165,13 @@ class Ingest:
 
     def _remember(self, before: Pulled, visit: _Visit, looks: str, now: datetime) -> Result:
         result = self._counted(visit.result)
-        settled = result.outcome in {"published", "unchanged"}
+        settled = result.outcome in _SETTLED
         after = msgspec.structs.replace(
             before,
             version=visit.offer.version if settled else before.version,
             release=result.release if settled else before.release,
             last_attempt=now,
-            last_success=now if settled or result.outcome == "held" else before.last_success,
+            last_success=before.last_success if result.outcome == "waiting" else now,
             last_change=now if result.outcome == "published" else before.last_change,
             not_before=None,
             next_pull=self._next_pull(now),

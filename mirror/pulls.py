@@ -80,7 +80,7 @@ class Pulled(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 class Result(msgspec.Struct, frozen=True):
     """What a pull came to.
 
-    ``published``, ``unchanged``, ``held``, ``waiting``, ``not due`` or ``stopped``.
+    ``published``, ``unchanged``, ``held``, ``dropped``, ``waiting``, ``not due`` or ``stopped``.
     """
 
     upstream: str

@@ -100,7 +100,7 @@ class Schedule:
         held = result.detail if result.outcome == "held" else ""
         if held and self._told.get(what) != held:
             structlog.get_logger().warning("held", upstream=result.upstream, detail=held)
-        if result.outcome in {"held", "published", "unchanged"}:
+        if result.outcome in {"held", "dropped", "published", "unchanged"}:
             self._told[what] = held
 
     async def _renewals(self) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from keys.errors import Error
 from keys.model.release import Assurance
 from mirror.feeds import UpstreamSettings
-from mirror.holds import Hold
+from mirror.hold import Hold
 from mirror.pulls import Failure
 from mirror.site import MirrorSite
 from mirror.upstream import clamav

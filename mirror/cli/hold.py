@@ -11,7 +11,7 @@ from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.cli.rows import show
 from mirror.cli.waiting import in_turn, wait_option
 from mirror.decision import Decision, choose
-from mirror.holds import Hold
+from mirror.hold import Hold
 from mirror.site import MirrorSite
 
 reason_option = click.option(

@@ -10,7 +10,7 @@ import pytest
 from keys.errors import MissingError
 from mirror.decision import Decision
 from mirror.edition import Order
-from mirror.holds import Hold
+from mirror.hold import Hold
 from mirror.pulls import Result
 from tests.mirror.cascading import CREDENTIAL, Cascade
 from tests.mirror.site import Mirror
