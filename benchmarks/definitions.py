@@ -32,7 +32,7 @@ def write_clamav(folder: Path, signatures: int) -> Sample:
     sample = Sample.fresh()
     empty(folder)
     with (folder / "bench.hsb").open("w") as file:
-        file.writelines(_hash_lines(signatures - 1, sample.name))
+        file.writelines(hash_lines(signatures - 1, sample.name))
     (folder / "bench.ndb").write_text(f"{sample.name}:0:*:{sample.text.hex()}\n")
     return sample
 
@@ -57,10 +57,11 @@ def write_large(folder: Path, length: int) -> None:
     empty(folder)
     line = len("0" * 64 + ":1000000:Bench.0000000\n")
     with (folder / "bench.hsb").open("w") as file:
-        file.writelines(_hash_lines(length // line + 1, secrets.token_hex(4)))
+        file.writelines(hash_lines(length // line + 1, secrets.token_hex(4)))
 
 
-def _hash_lines(count: int, tag: str) -> Iterator[str]:
+def hash_lines(count: int, tag: str) -> Iterator[str]:
+    """Yield that many hash signatures, each 88 bytes long."""
     for number in range(count):
         digest = hashlib.sha256(f"{tag} {number}".encode()).hexdigest()
         yield f"{digest}:{number % 9000000 + 1000000}:Bench.{number:07}\n"

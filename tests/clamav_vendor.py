@@ -217,7 +217,7 @@ class Vendor:
 
     def packed(self, issue: Issue, tar: bytes) -> bytes:
         """Make a CVD of any tar, signed as the vendor signs headers."""
-        return self.sealed(issue, gzip.compress(tar, mtime=0))
+        return self.sealed(issue, gzip.compress(tar, 6, mtime=0))
 
     def sealed(self, issue: Issue, body: bytes) -> bytes:
         """Make a CVD of any bytes after a header that is signed for them."""
