@@ -207,6 +207,14 @@ def _troubles(repository: RepositoryStatus) -> Iterator[str]:
             yield f"{where}: expired on {role.expires:%Y-%m-%d}"
         elif role.name in OFFLINE_ROLES and role.days_left < OFFLINE_WARNING.days:
             yield f"{where}: expires on {role.expires:%Y-%m-%d}; its holders must sign it"
+    for channel in repository.channels:
+        offered = {release.sequence for release in channel.releases}
+        for track, number in channel.chosen.items():
+            if number not in offered:
+                yield (
+                    f"repository {repository.name}: channel {channel.name}: {track} is release "
+                    f"{number} by this site's choice, and the vendor no longer offers it"
+                )
 
 
 def _ending(licence: LicenceStatus) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What `sigmirror status` tells of upstreams."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from mirror.pulls import Pulled, PullState
 from tests.mirror.operator import Operator, now
+from tests.mirror.site import BY, Mirror, candidate
+from tests.mirror.vendor import Vendor, root_of, serving
 
 
 @pytest.fixture
@@ -53,3 +56,32 @@ def test_a_word_says_how_an_upstream_stands() -> None:
     assert Pulled().state(held=False) == "never pulled"
     assert Pulled(last_success=at).state(held=False) == "ok"
     assert Pulled(last_success=at).state(held=True) == "held"
+
+
+async def test_a_choice_that_the_vendor_no_longer_offers_is_an_open_problem(
+    operator: Operator, tmp_path: Path
+) -> None:
+    vendor = Vendor(Mirror.found(tmp_path / "vendor", now=now()))
+
+    async def release(number: int, data: bytes) -> None:
+        await vendor.mirror.publishing(keep=1).release(
+            candidate(tmp_path / f"in{number}", {"a": data}),
+            channel="engine", track="stable", by=BY, now=now(),
+        )  # fmt: skip
+
+    await release(1, b"x" * 1000)
+    async with serving(vendor):
+        root = root_of(vendor.mirror, tmp_path)
+        operator.write(
+            f'[[upstream]]\nname = "av"\nkind = "tuf"\nurl = "{vendor.url}"\nroot = "{root}"\n'
+        )
+        assert (await asyncio.to_thread(operator.types, "pull", "av"))[0] == 0
+        assert (await asyncio.to_thread(operator.asks, "status"))["problems"] == []
+        await release(2, b"y")
+        assert "held" in (await asyncio.to_thread(operator.types, "pull", "av"))[1]
+    held, delisted = sorted((await asyncio.to_thread(operator.asks, "status"))["problems"])[::-1]
+    assert "release 2 of channel engine shrinks" in held
+    assert delisted == (
+        "repository av: channel engine: stable is release 1 by this site's choice, "
+        "and the vendor no longer offers it"
+    )
