@@ -1,5 +1,6 @@
 """The feeds of docs/feeds.md as stand-ins: doors, addresses, sidecars and blocks of each vendor."""
 
+import hashlib
 import io
 import json
 import re
@@ -37,11 +38,39 @@ from tests.recipes import RECIPES
 
 TOKEN = "t0ken+of=the~operator"  # noqa: S105 - of nobody
 
-RULES = {"rules/a.rules": b"alert tcp any any\n", "rules/LICENSE": b"BSD", "rules/a.txt": b"no"}
-NEWER = {**RULES, "rules/b.rules": b"alert udp any any\n"}
-YARA = {"packages/core/yara-rules-core.yar": b"rule one { condition: false }\n"}
-NEWER_YARA = {"packages/core/yara-rules-core.yar": b"rule two { condition: false }\n"}
+RULES = {
+    "rules/a.rules": b'alert tcp any any -> any any (msg:"a"; content:"a"; sid:2000001; rev:1;)\n',
+    "rules/LICENSE": b"BSD",
+    "rules/a.txt": b"not taken",
+}
+NEWER = {
+    **RULES,
+    "rules/b.rules": b'alert udp any any -> any any (msg:"b"; content:"b"; sid:2000002; rev:1;)\n',
+}
 JAPANESE = {"pack/規則.yar": b"rule jp { condition: false }\n", "pack/README": b"not taken"}
+
+
+def sample(name: str, version: int) -> bytes:
+    """Return the bytes that a file's definition of this version finds."""
+    return f"what {name} finds in version {version}".encode()
+
+
+def definition(name: str, version: int) -> bytes:
+    """Write a file of definitions in the format of its name."""
+    wanted, stem = sample(name, version), Path(name).stem.replace("-", "_")
+    match Path(name).suffix:
+        case ".hdb":
+            digest = hashlib.md5(wanted, usedforsecurity=False).hexdigest()
+            return f"{digest}:{len(wanted)}:{stem}.{version}\n".encode()
+        case ".ndb":
+            return f"{stem}.{version}:0:*:{wanted.hex()}\n".encode()
+        case ".db":
+            return f"{stem}.{version}={wanted.hex()}\n".encode()
+        case ".yar":
+            text = wanted.decode()
+            return f'rule {stem} {{ strings: $a = "{text}" condition: $a }}\n'.encode()
+        case other:
+            raise AssertionError(other)
 
 
 def tar_gz(files: Mapping[str, bytes]) -> bytes:
@@ -106,7 +135,7 @@ def named(folder: str, names: tuple[str, ...]) -> Stock:
     """Offer ClamAV definitions with checksums beside them."""
 
     def stock(shop: Shop, version: int) -> dict[str, bytes]:
-        files = {name: f"{name} {version}\n".encode() for name in names}
+        files = {name: definition(name, version) for name in names}
         for name, data in files.items():
             shop.offer(f"{folder}/{name}", data, "sha256")
         return files
@@ -116,7 +145,7 @@ def named(folder: str, names: tuple[str, ...]) -> Stock:
 
 def signed(folder: str, names: tuple[str, ...]) -> Stock:
     def stock(shop: Shop, version: int) -> dict[str, bytes]:
-        files = {name: f"{name} {version}\n".encode() for name in names}
+        files = {name: definition(name, version) for name in names}
         for name, data in files.items():
             shop.sign_openpgp(f"{folder}/{name}", data)
         return files
@@ -126,7 +155,7 @@ def signed(folder: str, names: tuple[str, ...]) -> Stock:
 
 def single(path: str, name: str) -> Stock:
     def stock(shop: Shop, version: int) -> dict[str, bytes]:
-        data = f"{name} {version}\n".encode()
+        data = definition(name, version)
         shop.offer(path, data)
         return {name: data}
 
@@ -144,9 +173,11 @@ def rules(path: str, *sidecars: str, strip: int = 1) -> Stock:
 
 
 def forge(shop: Shop, version: int) -> dict[str, bytes]:
-    files = (YARA, NEWER_YARA)[version - 1]
-    shop.release_on_github(f"2024110{version}", "yara-forge-rules-core.zip", zipped(files))
-    return {"yara-rules-core.yar": files["packages/core/yara-rules-core.yar"]}
+    name = "yara-rules-core.yar"
+    files = {name: definition(name, version)}
+    packed = zipped({f"packages/core/{name}": files[name]})
+    shop.release_on_github(f"2024110{version}", "yara-forge-rules-core.zip", packed)
+    return files
 
 
 def generic(shop: Shop, version: int) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ A first pull publishes what the vendor has; then he blocks us, in his way and wi
 people; each is refused and the last good release goes on being offered.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,6 +20,7 @@ from tests.mirror.serving import Process
 from tests.mirror.stand_in import StandIn, block_page, server_tls
 from tests.recipes import RECIPES
 
+README = Path(__file__).parent.parent / "README.md"
 SECTION = "Feeds into a mirror"
 OTHER_TESTS = {"A folder that something else fills", "From another sigmirror"}
 
@@ -51,6 +53,31 @@ def test_each_preset_has_a_recipe() -> None:
         name for text in written for name in re.findall(r'^preset = "(.*)"', text, re.MULTILINE)
     }
     assert told == set(PRESETS)
+
+
+def test_the_readmes_smallest_configuration_is_a_real_feed_without_a_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = Operator(tmp_path, capsys)
+    (tmp_path / "cvd").touch(mode=0o755)  # as if cvdupdate were installed
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    blocks = re.findall(r"^```toml\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    (text,) = (block for block in blocks if "[[upstream]]" in block)
+    assert re.findall(r'preset = "(.*)"', text) == ["official"]
+    _, chain = server_tls(tmp_path)
+    places = {
+        "/etc/sigmirror/tls.pem": chain,
+        "/etc/sigmirror/tls.key": chain.with_suffix(".key"),
+        "/etc/sigmirror": tmp_path,
+        "/var/lib/sigmirror": operator.mirror.folder,
+        "/srv/rules": operator.drop,
+    }
+    for name, place in places.items():
+        text = text.replace(name, str(place))
+    operator.config.write_text(text)
+    code, out, err = operator.types("check-config")
+    assert code == 0, out + err
+    assert 'upstream[0].driver = "cvdupdate"  (preset)' in out
 
 
 def test_a_recipe_begins_with_what_it_was_tried_with() -> None:
@@ -116,6 +143,7 @@ def test_a_folder_is_taken_when_its_marker_is_there(
     assert operator.client.contents("inhouse", now=now()) == good
 
 
+@pytest.mark.slow
 def test_another_sigmirror_is_passed_through(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
