@@ -2,6 +2,7 @@
 
 import functools
 import getpass
+import hashlib
 import re
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 
 from keys.trust.vendor.cld import verify_cld
 from keys.trust.vendor.cvd import expand_cvd
+from tests.clamav_library import substituted
+from tests.clamav_vendor import VENDOR, issue
 from tests.real_data import real_data
 from tests.updater.clamd_process import Clamd, need_clamd, other_user, short_folder
 
@@ -35,11 +38,11 @@ def expand(source: str, path: Path) -> Path:
     return path
 
 
-def scan(database: Path, folder: Path) -> str:
+def scan(database: Path, folder: Path, env: dict[str, str] | None = None) -> str:
     """Scan a sample with this database and no unofficial one."""
     (sample := folder / "sample").write_bytes(EICAR)
     line = ["clamscan", "--official-db-only=yes", f"--database={database}", str(sample)]
-    finished = subprocess.run(line, check=False, capture_output=True, text=True)
+    finished = subprocess.run(line, check=False, capture_output=True, text=True, env=env)
     assert finished.returncode == 1, finished.stdout + finished.stderr
     return finished.stdout
 
@@ -86,6 +89,26 @@ def test_sigtool_says_of_the_canonical_cld_what_we_say(
     line = ["sigtool", f"--info={target}"]
     said = subprocess.run(line, check=True, capture_output=True, text=True).stdout
     assert "Verification OK" in said
+
+
+def test_clamavs_own_judgement_of_the_tests_vendor_is_ours(tmp_path: Path) -> None:
+    """With the tests' keys in its library ClamAV takes what he signs, and what we make of it."""
+    need_clamd()
+    env = substituted(tmp_path / "lib")
+    hashes = f"{hashlib.md5(EICAR, usedforsecurity=False).hexdigest()}:{len(EICAR)}:Tests\n"
+    daily = issue(3, hdb=hashes, ldb="# none\n", ign2="Nothing\n")
+    (cvd := tmp_path / "daily.cvd").write_bytes(VENDOR.cvd(daily))
+    (tmp_path / "expanded").mkdir()
+    with (cld := tmp_path / "expanded" / "daily.cld").open("wb") as target:
+        expand_cvd(cvd, target, "daily.cvd", keys=VENDOR.keys)
+    for database in (cvd, cld):
+        line = ["sigtool", f"--info={database}"]
+        said = subprocess.run(line, check=True, capture_output=True, text=True, env=env).stdout
+        assert "Verification OK" in said
+        assert "Version: 3" in said
+        found = scan(database, tmp_path, env)
+        assert "Tests FOUND" in found
+        assert "UNOFFICIAL" not in found
 
 
 class Quiet(SimpleHTTPRequestHandler):
