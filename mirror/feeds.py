@@ -93,6 +93,12 @@ class UpstreamSettings(Table, frozen=True):
         return self.auth != "none" or bool(self.licence)
 
     @property
+    def credential_files(self) -> tuple[str, ...]:
+        """The files of the upstream's own credential."""
+        named = (self.token_file, self.password_file, self.client_cert, self.client_key)
+        return tuple(name for name in named if name)
+
+    @property
     def shared_with(self) -> Redistribution:
         """Who may be served what comes from here."""
         return self.redistribution or ("licensed-hosts" if self.credentialed else "public")

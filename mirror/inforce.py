@@ -206,7 +206,7 @@ class InForce:
         return ring
 
     async def reload_licences(self) -> None:
-        """Go by changed licence files; a changed password counts at the next pull.
+        """Go by changed licence files; a changed credential counts at the next pull.
 
         Raises:
             LicenceError: one of them is none; the others count.
@@ -234,13 +234,14 @@ class InForce:
         return [online_keys(self.settings), *([Path(passphrase)] if passphrase else [])]
 
     def _licence_files(self) -> list[Path]:
-        names = (
+        licences = (
             name
             for one in self.settings.licence
             for name in (one.file, one.issuer, one.password_file)
             if name
         )
-        return [Path(name) for name in names]
+        feeds = (name for one in self.settings.upstream for name in one.credential_files)
+        return [Path(name) for name in (*licences, *feeds)]
 
 
 def combined(config: Path, problems: list[Error]) -> SettingsError:

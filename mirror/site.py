@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from keys.credentials import Credential, Secret, passphrase, read_secret
-from keys.errors import Error, SettingsError, StateError
+from keys.errors import Error, SettingsError, StateError, UsageError
 from keys.model.release import LICENCE_STATUS_TARGET, LicenceEnd, LicenceStatus, encode
 from keys.model.standing import LicenceState, suspended
 from keys.signing.delegations import CHANNELS
@@ -32,6 +32,7 @@ from mirror.repository import StoredRepository
 from mirror.rollout import Entitlement
 from mirror.settings import LicenceSettings, Settings
 from mirror.storage import Store, open_store
+from mirror.tracks import Tracks
 from mirror.upstream.access import Access
 from mirror.upstream.auth import ANONYMOUS, basic, open_auth
 from mirror.upstream.base import Feed, Upstream
@@ -142,6 +143,21 @@ class MirrorSite:
             entitlements=self.entitlements,
             sidecars=lambda: self.sidecar_key(self.settings),
         )
+
+    def tracks(self, channel: str) -> Tracks:
+        """Open the tracks of a channel, written ``NAME`` or ``REPOSITORY/NAME``.
+
+        Raises:
+            UsageError: no such repository.
+
+        """
+        repository, _, name = channel.rpartition("/")
+        if repository in {"", SITE}:
+            return Tracks(name, self.publishing, self.policies)
+        if repository not in self.repositories:
+            known = ", ".join(self.repositories)
+            raise UsageError(f"channel {channel}: no such repository", hint=f"known: {known}")
+        return Tracks(name, self.publishing, self.policies, self.repository(repository))
 
     @property
     def policies(self) -> Policies:
@@ -297,7 +313,7 @@ def _credential(settings: UpstreamSettings, licence: LicenceSettings | None) -> 
 def _credential_files(
     settings: UpstreamSettings, licence: LicenceSettings | None
 ) -> tuple[Path, ...]:
-    names = [settings.token_file, settings.password_file, settings.client_cert, settings.client_key]
+    names = [*settings.credential_files]
     if licence is not None:
         names += [licence.file, licence.issuer, licence.password_file]
     return tuple(Path(name) for name in names if name)

@@ -23,7 +23,6 @@ CHUNK_BYTES = 1 << 18
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # until the headers are there, and between two pieces of a body
-MAX_ERROR_CHARACTERS = 300
 RATE_GRACE_SECONDS = 5.0  # before the minimum rate counts
 
 
@@ -275,9 +274,19 @@ class VendorClient:
             exchange.error = "timed out"
             raise FetchError(f"{exchange.url}: no answer in time") from None
         except (aiohttp.ClientError, OSError) as exc:
-            told = " ".join(self._redactor.text(str(exc)).split())
-            exchange.error = told[:MAX_ERROR_CHARACTERS] or type(exc).__name__
+            exchange.error = self._redactor.text(_reason(exc))
             raise FetchError(f"{exchange.url}: {exchange.error}") from None
+
+
+def _reason(exc: Exception) -> str:
+    """Say what went wrong in no words of the vendor's."""
+    if isinstance(exc, aiohttp.ClientPayloadError):
+        return "the body was cut off or is malformed"
+    if isinstance(exc, aiohttp.ServerDisconnectedError):
+        return "hung up without an answer"
+    if isinstance(exc, aiohttp.ClientResponseError):
+        return "answers something that is no HTTP"
+    return " ".join(str(exc).split()) or type(exc).__name__
 
 
 def _head(response: aiohttp.ClientResponse, exchange: Exchange) -> Answer:

@@ -57,4 +57,5 @@ def _spelling(character: str) -> str:
         for byte in character.encode()
     )
     plus = "|\\+" if character == " " else ""
-    return f"(?:{re.escape(character)}|{escaped}{plus})"
+    quoted = "\\\\*" if character in "'\"\\" else ""
+    return f"(?:{quoted}{re.escape(character)}|{escaped}{plus})"

@@ -201,7 +201,7 @@ def test_a_vendor_who_refuses_anonymous_requests_is_left_alone_for_a_day(
     ids=["for as long as he says", "for four hours"],
 )
 def test_a_busy_vendor_is_left_alone(case: Case, headers: dict[str, str], span: timedelta) -> None:
-    done = case.spoil(stand_in.status(429, **headers))
+    done = case.spoil(stand_in.status(429, b"", **headers))
     assert "a.yar: 429, come back in" in done.err
     case.stays_away_for(span)
 
