@@ -20,7 +20,7 @@ from keys.errors import (
 from keys.model.release import Assurance
 from keys.trust.vendor import rsa
 from keys.trust.vendor.cld import verify_cld
-from mirror.upstream.answers import BusyError
+from mirror.upstream.answers import BLOCKED_SECONDS, BusyError, wait_seconds
 from tests.clamav_vendor import VENDOR, Issue, issue
 from tests.mirror.clamav_pulling import Pulling, names
 from tests.mirror.clamav_vendor_server import RECORD, ClamavServer, serving
@@ -313,8 +313,9 @@ async def test_what_the_vendor_did_not_sign_never_leaves_quarantine(
 )
 async def test_what_is_no_database_is_named(daily: Pulling, page: str, says: str) -> None:
     daily.server.files["daily.cvd"] = (real_data("clamav/not-a-database") / page).read_bytes()
-    with pytest.raises(FormatError, match=says):
+    with pytest.raises(FormatError, match=says) as caught:
         await daily.pull()
+    assert wait_seconds(caught.value) == (BLOCKED_SECONDS if page == "daily.cvd" else 0)
 
 
 async def test_a_cdiff_that_is_not_the_vendors_is_refused_and_forgotten(daily: Pulling) -> None:

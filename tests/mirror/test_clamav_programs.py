@@ -181,6 +181,15 @@ class TestCvdupdate:
         with pytest.raises(FetchError, match=r"cvdupdate: exit 1: .*Failed to download daily"):
             await daily.pull()
 
+    async def test_a_database_beyond_the_limit_is_not_taken(self, daily: Pulling) -> None:
+        daily.server.release(ONE)
+        await daily.release()
+        daily.server.release(TWO, ONE)
+        daily.server.record(daily=2)
+        daily.settings["max_release_bytes"] = 500
+        with pytest.raises((LimitError, FetchError)):
+            await daily.pull()
+
     async def test_a_damaged_state_file_is_begun_anew(self, daily: Pulling) -> None:
         daily.server.release(ONE)
         await daily.release()
@@ -272,9 +281,15 @@ def runs(pid: int) -> bool:
 class TestProgram:
     async def run(self, folder: Path, script: str, *, seconds: float = 60) -> program.Ran:
         redactor = Redactor([Secret("hunter2")])
+        limits = program.Limits(seconds, 1 << 20)
         return await program.run(
-            ["/bin/sh", "-c", script], folder=folder, seconds=seconds, redactor=redactor
+            ["/bin/sh", "-c", script], folder=folder, limits=limits, redactor=redactor
         )
+
+    async def test_a_program_cannot_fill_the_disk_with_one_file(self, tmp_path: Path) -> None:
+        ran = await self.run(tmp_path, "head -c 5000000 /dev/zero > big")
+        assert ran.code
+        assert (tmp_path / "big").stat().st_size <= 1 << 20
 
     async def test_a_program_that_hangs_is_ended_with_all_it_started(self, tmp_path: Path) -> None:
         with pytest.raises(LimitError, match=r"max_pull_seconds=0\.5"):

@@ -105,6 +105,7 @@ class ClamavUpstream:
             signs=Signs(settings.signatures, self._anchors, now),
             floor=self._floor(),
             keep_cdiffs=settings.keep_cdiffs,
+            max_bytes=settings.max_release_bytes,
             keys=self._keys,
         ).run()
         working.prune(keep_cdiffs=settings.keep_cdiffs)

@@ -5,6 +5,7 @@ its TXT record before anything else. What it believes to hold stands in its stat
 file that was removed from the working folder is fetched again.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Iterator
@@ -81,15 +82,12 @@ class CvdUpdate:
 
     async def bring(self, advertised: Advertised, pull: Pull) -> None:  # noqa: ARG002 - of the contract
         """Run it once and tell its troubles as ours."""
-        self._prepare()
-        executable = program.locate(
-            self._settings.program, "cvd", INSTALLED_AT,
-            hint=f"install it in an environment of its own: {INSTALL}",
-        )  # fmt: skip
+        await asyncio.to_thread(self._prepare)
+        executable = find_cvdupdate(self._settings)
         ran = await program.run(
             [executable, "update", "--config", str(self._config), "--verbose"],
             folder=self._folder,
-            seconds=self._settings.max_pull_seconds,
+            limits=program.Limits.of(self._settings),
             redactor=self._around.access.redactor,
             ca_file=self._settings.ca_file,
         )
@@ -100,6 +98,12 @@ class CvdUpdate:
 
     def _prepare(self) -> None:
         """Write its settings and state; a state that cannot be read is begun anew."""
+        try:
+            self._write()
+        except OSError as exc:
+            raise StateError(f"{exc.filename or self._folder}: {exc.strerror or exc}") from exc
+
+    def _write(self) -> None:
         files.make_folder(self._folder)
         settings = {
             "nameserver": self._around.resolver.address,
@@ -141,8 +145,6 @@ class CvdUpdate:
                 return msgspec.json.decode(file.read(MAX_STATE_BYTES), type=_State)
         except (FileNotFoundError, msgspec.DecodeError):
             return _State()
-        except OSError as exc:
-            raise StateError(f"{self._state}: {exc.strerror or exc}") from exc
 
     def _own_requests(self, output: str) -> Iterator[re.Match[str]]:
         """Find the requests to the vendor; it also asks elsewhere for a newer program."""

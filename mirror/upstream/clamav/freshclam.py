@@ -4,6 +4,7 @@ Scripted updates would leave a .cld that no other freshclam can be served, and i
 databases would run an engine on the mirror: both are off.
 """
 
+import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -73,14 +74,14 @@ class Freshclam:
 
     async def bring(self, advertised: Advertised, pull: Pull) -> None:  # noqa: ARG002 - of the contract
         """Run it once and tell its troubles as ours."""
-        self._prepare()
+        await asyncio.to_thread(self._prepare)
         executable = find_freshclam(self._settings)
         ran = await program.run(
             [executable, f"--config-file={self._config}", "--stdout", "--verbose",
              *([] if self._settings.dns else ["--no-dns"]),
              *(f"--update-db={name}" for name in self._settings.databases)],
             folder=self._folder,
-            seconds=self._settings.max_pull_seconds,
+            limits=program.Limits.of(self._settings),
             redactor=self._around.access.redactor,
             ca_file=self._settings.ca_file,
         )  # fmt: skip

@@ -12,9 +12,10 @@ from email.utils import format_datetime
 from pathlib import Path
 
 from keys import files
-from keys.errors import FetchError, RefusedError, RollbackError, StateError
+from keys.errors import FetchError, FormatError, RefusedError, RollbackError, StateError
 from keys.trust.vendor.cvd import read_header
-from keys.trust.vendor.header import HEADER_BYTES
+from keys.trust.vendor.header import HEADER_BYTES, Header
+from mirror.upstream.answers import BlockPageError
 from mirror.upstream.base import Pull
 from mirror.upstream.clamav.drivers import Advertised, Surroundings, ask_record
 from mirror.upstream.clamav.layout import CdiffName, cvd_name, cvd_sign_name, sign_name
@@ -38,7 +39,7 @@ class Native:
 
     async def advertised(self) -> Advertised:
         """Ask the record; ask the mirror about what that does not tell or tells to be newer."""
-        held, told = self._working.versions(), await self._told()
+        held, told = await self._held(), await self._told()
         found = {}
         async with self._asking() as asking:
             for name in self._settings.databases:
@@ -46,6 +47,9 @@ class Native:
                 found[name] = told[name] if settled else await asking.version(name)
         self._check_in_sync(held, told, found)
         return Advertised(found, self._around.shown, "answered")
+
+    async def _held(self) -> dict[str, int]:
+        return await asyncio.to_thread(self._working.versions)
 
     async def _told(self) -> dict[str, int]:
         """Read the record; one that does not answer tells nothing."""
@@ -70,7 +74,7 @@ class Native:
 
     async def bring(self, advertised: Advertised, pull: Pull) -> None:
         """Bring each database that is newer than the one held, and signatures that are missing."""
-        held = self._working.versions()
+        held = await self._held()
         async with self._asking() as asking:
             for name, version in advertised.versions.items():
                 self._check_risen(name, held.get(name, 0), version)
@@ -103,7 +107,7 @@ class _Asking:
     async def version(self, name: str) -> int:
         """Read a database's version where it lies; the one held if that is still there."""
         headers = {"Range": f"bytes=0-{HEADER_BYTES - 1}"}
-        held = self.around.working.header(name)
+        held = await asyncio.to_thread(self.around.working.header, name)
         if held:
             headers["If-Modified-Since"] = format_datetime(held.built, usegmt=True)
         answer = await self.client.ask(
@@ -113,7 +117,7 @@ class _Asking:
         if answer.status == 304 and held:
             return held.version
         _check_found(answer)
-        return read_header(answer.data, answer.address).version
+        return _claimed(answer.data, answer).version
 
     async def database(self, name: str, version: int, pull: Pull) -> None:
         """Bring a whole database with what belongs to it; it takes its place last."""
@@ -144,8 +148,7 @@ class _Asking:
             cvd_name(name), target, max_bytes=self.around.settings.max_release_bytes,
             limit="max_release_bytes", judge=self._judge_found, on_bytes=pull.on_bytes,
         )  # fmt: skip
-        with target.open("rb") as file:
-            return read_header(file.read(HEADER_BYTES), answer.address).version
+        return _claimed(await asyncio.to_thread(_head, target), answer).version
 
     def _judge_found(self, answer: Answer) -> None:
         self.around.judge(answer)
@@ -185,6 +188,26 @@ class _Asking:
             await asyncio.to_thread(files.write, path, data)
         except OSError as exc:
             raise StateError(f"{path}: {exc.strerror or exc}") from exc
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEADER_BYTES)
+
+
+def _claimed(head: bytes, answer: Answer) -> Header:
+    """Read a header that nobody vouches for; a page in its place is a block.
+
+    Raises:
+        BlockPageError, FormatError: it is none.
+
+    """
+    try:
+        return read_header(head, answer.address)
+    except FormatError as exc:
+        if head.lstrip().startswith(b"<"):
+            raise BlockPageError(str(exc)) from exc
+        raise
 
 
 def _check_found(answer: Answer) -> None:

@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import os
+import resource
 import shutil
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keys.errors import HostError, LimitError, SettingsError
+from mirror.feeds import UpstreamSettings
 from mirror.upstream.redaction import Redactor
 
 MAX_OUTPUT_BYTES = 1 << 20  # what comes after is read and forgotten
@@ -52,28 +55,50 @@ def locate(written: str, name: str, *places: str, hint: str) -> str:
     raise SettingsError(f"program: {name} is not installed", hint=hint)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a program may take, and how large a file of its may become."""
+
+    max_pull_seconds: float
+    max_release_bytes: int
+
+    @classmethod
+    def of(cls, settings: UpstreamSettings) -> "Limits":
+        """Take those of an upstream."""
+        return cls(settings.max_pull_seconds, settings.max_release_bytes)
+
+
 async def run(
-    command: Sequence[str], *, folder: Path, seconds: float, redactor: Redactor, ca_file: str = ""
+    command: Sequence[str], *, folder: Path, limits: Limits, redactor: Redactor, ca_file: str = ""
 ) -> Ran:
     """Run a program in a folder, as its owner; it and what it started end with this call.
 
     Raises:
         HostError: it cannot be started.
-        LimitError: it took longer than ``seconds``.
+        LimitError: it took longer than ``max_pull_seconds``.
 
     """
     process = await _start(command, folder, ca_file)
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(limits.max_pull_seconds):
+            _bound(process.pid, limits.max_release_bytes)
             output = await _read(process)
             code = await process.wait()
     except TimeoutError as exc:
-        raise LimitError(f"{command[0]}: not done after max_pull_seconds={seconds:g}") from exc
+        told = f"max_pull_seconds={limits.max_pull_seconds:g}"
+        raise LimitError(f"{command[0]}: not done after {told}") from exc
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
     return Ran(code, redactor.text(output.decode("utf-8", "replace")))
+
+
+def _bound(pid: int, max_bytes: int) -> None:
+    """Let no file of a program grow beyond this; where the system has no such call, nothing is."""
+    if sys.platform == "linux":
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
 
 
 async def _start(

@@ -54,6 +54,7 @@ class Proof:
     signs: Signs
     floor: Mapping[str, int]
     keep_cdiffs: int
+    max_bytes: int
     keys: rsa.Keys = field(default=rsa.CLAMAV)
 
     def run(self) -> tuple[Proven, ...]:
@@ -91,10 +92,18 @@ class Proof:
         return Proven(container, _file(self.quarantine / cld_name(name)), originals)
 
     def _copied(self, file_name: str) -> Path | None:
-        """Copy a file out of the working folder; None when it is not there."""
-        target = self.quarantine / file_name
+        """Copy a file out of the working folder; None when it is not there.
+
+        Raises:
+            LimitError: it is larger than a whole release may be.
+
+        """
+        source, target = self.working.folder / file_name, self.quarantine / file_name
         try:
-            shutil.copyfile(self.working.folder / file_name, target, follow_symlinks=False)
+            if source.stat().st_size > self.max_bytes:
+                self.working.drop(file_name)
+                raise LimitError(f"{file_name}: more than max_release_bytes={self.max_bytes}")
+            shutil.copyfile(source, target)
         except FileNotFoundError:
             return None
         return target

@@ -15,6 +15,7 @@ from keys.trust.vendor.cvd import read_header
 from keys.trust.vendor.header import HEADER_BYTES, Header
 from mirror.upstream.clamav.layout import CdiffName, cvd_name, cvd_sign_name, sign_name
 
+_VENDORS = {".cvd", ".cld", ".cdiff", ".sign"}
 _LEFT_BEHIND = ("tmp.*", f"{files.TEMPORARY_PREFIX}*")  # by freshclam, by us
 
 
@@ -78,9 +79,8 @@ class Working:
                 needed.add(cvd_sign_name(name, header.version))
             for cdiff in self.cdiffs(name)[-keep_cdiffs:] if keep_cdiffs else ():
                 needed |= {str(cdiff), sign_name(cdiff)}
-        for path in (*self.folder.glob("*.cvd"), *self.folder.glob("*.c*diff*"),
-                     *self.folder.glob("*.sign")):  # fmt: skip
-            if path.name not in needed:
+        for path in self.folder.iterdir():
+            if path.suffix in _VENDORS and path.name not in needed:
                 path.unlink(missing_ok=True)
         for pattern in _LEFT_BEHIND:
             for path in self.folder.glob(pattern):
