@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from keys import settings
-from mirror.settings import Settings as MirrorSettings
+from mirror import settings as mirror_settings
 from updater.settings import Settings as UpdaterSettings
 from updater.setup import layout
 
@@ -126,8 +126,8 @@ def test_the_updaters_example_is_accepted_and_agrees_with_set_up() -> None:
 
 
 def test_the_mirrors_example_is_accepted() -> None:
-    example = settings.load(PACKAGING / "sigmirror.toml", MirrorSettings)
-    assert [upstream.kind for upstream in example.upstream] == ["tuf", "drop"]
+    example = mirror_settings.load(PACKAGING / "sigmirror.toml")
+    assert [upstream.kind for upstream in example.upstream] == ["clamav", "tuf", "drop"]
     named = {licence.name for licence in example.licence}
     assert {upstream.licence for upstream in example.upstream} - {""} <= named
 
