@@ -21,6 +21,7 @@ from keys.errors import Error, FormatError, LimitError, SettingsError, Signature
 from keys.model.release import Assurance
 from keys.trust.vendor import anchors, clamsign
 from keys.trust.vendor.anchors import Anchors
+from keys.trust.vendor.certificates import name_of
 from keys.trust.vendor.clamsign import verify_sign
 from keys.trust.vendor.verdict import Verdict
 from tests.clamav_vendor import VENDOR
@@ -108,7 +109,7 @@ def test_certificates_are_read_from_crt_and_pem_alone(tmp_path: Path) -> None:
     trusted(tmp_path, ROOT_AND_INTERMEDIATE)
     shutil.copy(real_data(f"clamav/certs/{PRODUCTION}"), tmp_path / "production.pem")
     (tmp_path / "README").write_text("not read")
-    names = [anchors.name_of(one) for one in Anchors.load(tmp_path).certificates]
+    names = [name_of(one) for one in Anchors.load(tmp_path).certificates]
     assert len(names) == 3
     assert "Cisco Software Identity Root CA RSA 4096 SHA512 2099" in names
 

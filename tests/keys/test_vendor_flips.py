@@ -1,5 +1,7 @@
 """One byte changed anywhere is refused; what the vendor's format leaves free is said by name."""
 
+import base64
+import contextlib
 import functools
 import io
 import itertools
@@ -11,16 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keys.errors import LimitError, TrustError
+from keys.errors import FormatError, LimitError, TrustError
 from keys.trust.vendor.anchors import Anchors
 from keys.trust.vendor.cdiff import verify_cdiff
 from keys.trust.vendor.clamsign import verify_sign
 from keys.trust.vendor.cld import verify_cld
 from keys.trust.vendor.cvd import expand_cvd, verify_cvd
 from keys.trust.vendor.info import verify_info
+from keys.trust.vendor.script import parse_script
 from tests.clamav_vendor import VENDOR, clamav_tar, issue
 from tests.real_data import real_data
 
@@ -147,6 +150,20 @@ def test_no_byte_of_a_small_one_is_free(kind: str, data: bytes, check: Check) ->
 
 
 @pytest.mark.slow
+def test_no_byte_of_a_genuine_signature_is_free() -> None:
+    bits = itertools.cycle((1, 0x20, 0x80))  # 1 also makes another kind of string of a name
+    der = base64.b64decode(genuine("testdb/test-3.cvd.sign").split(b":")[3])
+
+    def check(changed: bytes) -> object:
+        return check_sign(b"#clamsign-1.0\n230::pkcs7-pem:" + base64.b64encode(changed))
+
+    check(der)
+    for place, by in zip(range(len(der)), bits, strict=False):
+        refuse_one_flip(der, check, place, by)
+        refuse_one_flip(der, check, place, 1)
+
+
+@pytest.mark.slow
 def test_of_a_cld_as_freshclam_leaves_it_only_the_licence_text_is_free() -> None:
     contents = VENDOR.contents(DAILY)
     data = DAILY.header().encode().ljust(512) + clamav_tar(contents)
@@ -158,3 +175,52 @@ def test_of_a_cld_as_freshclam_leaves_it_only_the_licence_text_is_free() -> None
         else:
             with pytest.raises(TrustError):
                 verify_cld(io.BytesIO(changed), "daily.cld", keys=VENDOR.keys)
+
+
+# -- anything at all --------------------------------------------------------------------------
+
+
+@functools.cache
+def signature() -> bytes:
+    return base64.b64decode(genuine("testdb/test-3.cvd.sign").split(b":")[3])
+
+
+@settings(max_examples=400)
+@given(st.integers(0, 1 << 12), st.integers(0, 40), st.binary(max_size=8))
+def test_a_mangled_signature_is_refused_as_one_of_ours(at: int, cut: int, put: bytes) -> None:
+    der = signature()
+    at %= len(der)
+    mangled = der[:at] + put + der[at + cut :]
+    if mangled != der:
+        line = b"230::pkcs7-pem:" + base64.b64encode(mangled)
+        with pytest.raises((TrustError, LimitError)):
+            check_sign(b"#clamsign-1.0\n" + line)
+
+
+@given(st.binary(max_size=600))
+def test_any_bytes_are_refused_as_one_of_ours(data: bytes) -> None:
+    named = (DAILY.header().encode().ljust(512), b"ClamAV-Diff:2:9:", b"#clamsign-1.0\n")
+    for check in (check_cvd, check_cld, check_cdiff, check_sign):
+        for beginning in (b"", *named):
+            with pytest.raises((TrustError, LimitError)):
+                check(beginning + data)
+
+
+@given(st.binary(max_size=600))
+def test_any_signed_bytes_are_refused_as_one_of_ours(data: bytes) -> None:
+    """A vendor's mistake, too, is told as what it is."""
+    with pytest.raises((TrustError, LimitError)):
+        verify_cvd(io.BytesIO(VENDOR.sealed(DAILY, data)), "daily.cvd", keys=VENDOR.keys)
+    with pytest.raises((TrustError, LimitError)):
+        verify_cvd(io.BytesIO(VENDOR.packed(DAILY, data)), "daily.cvd", keys=VENDOR.keys)
+    with pytest.raises((TrustError, LimitError)):
+        verify_cdiff(VENDOR.sealed_cdiff(data), "daily.cdiff", keys=VENDOR.keys)
+
+
+commands = st.sampled_from([b"OPEN", b"ADD", b"DEL", b"XCHG", b"CLOSE", b"MOVE", b"UNLINK"])
+
+
+@given(st.lists(st.tuples(commands, st.binary(max_size=20)).map(b" ".join)))
+def test_any_script_is_read_or_refused_as_one_of_ours(lines: list[bytes]) -> None:
+    with contextlib.suppress(FormatError):
+        parse_script(b"\n".join([*lines, b""]), "daily.cdiff")

@@ -5,8 +5,6 @@ As ClamAV reads its certificates folder (libclamav_rust/src/codesign.rs, Verifie
 them that signed itself; the others may stand in between.
 """
 
-import contextlib
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from keys.errors import SettingsError, SignatureError
+from keys.trust.vendor.certificates import load_certificates, name_of
 
 MAX_CERTIFICATE_FILE_BYTES = 1 << 20
 MAX_ANCHORS = 100
@@ -29,7 +27,6 @@ MIN_RSA_BITS = 2048
 
 _SUFFIXES = {".crt", ".pem"}
 _STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
-_PARTS = ("subject", "issuer", "extensions", "signature_hash_algorithm")
 _UNDERSTOOD = {
     x509.BasicConstraints.oid,
     x509.KeyUsage.oid,
@@ -90,56 +87,13 @@ class Anchors:
             )
 
 
-def name_of(certificate: x509.Certificate) -> str:
-    """Return a certificate's common name, or all of its subject."""
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else certificate.subject.rfc4514_string()
-
-
-def identity_of(certificate: x509.Certificate) -> tuple[x509.Name, int]:
-    """Return a certificate's issuer and serial number."""
-    with _any_serial():
-        return certificate.issuer, certificate.serial_number
-
-
-def load_certificate(der: bytes) -> x509.Certificate:
-    """Read one DER certificate, every part of it that is looked at later.
-
-    Raises:
-        ValueError: it is none, or holds something unknown.
-
-    """
-    with _any_serial():
-        return _readable(x509.load_der_x509_certificate(der))
-
-
-def _readable(certificate: x509.Certificate) -> x509.Certificate:
-    """Return a certificate that can be read: the library parses its parts when they are asked."""
-    try:
-        certificate.public_key()
-        for part in _PARTS:
-            getattr(certificate, part)
-    except (x509.DuplicateExtension, UnsupportedAlgorithm) as exc:
-        raise ValueError(exc) from exc
-    return certificate
-
-
-@contextlib.contextmanager
-def _any_serial() -> Iterator[None]:
-    """Take a serial number of 0, which the vendor's own test certificates have."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-        yield
-
-
 def _read(path: Path) -> list[x509.Certificate]:
     if path.stat().st_size > MAX_CERTIFICATE_FILE_BYTES:
         raise SettingsError(
             f"{path}: exceeds MAX_CERTIFICATE_FILE_BYTES={MAX_CERTIFICATE_FILE_BYTES}"
         )
     try:
-        with _any_serial():
-            return [_readable(one) for one in x509.load_pem_x509_certificates(path.read_bytes())]
+        return load_certificates(path.read_bytes())
     except ValueError as exc:
         raise SettingsError(f"{path}: holds no PEM certificate that can be read") from exc
 

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from keys.errors import FormatError, SignatureError
-from keys.trust.vendor.anchors import Anchors, identity_of, load_certificate, name_of
+from keys.trust.vendor.anchors import Anchors
+from keys.trust.vendor.certificates import identity_of, load_certificate, name_of, tolerant
 
 MAX_CERTIFICATES = 8
 
@@ -112,7 +113,7 @@ class Signed:
         """Find the signer's certificate, in the signature or among the anchors."""
         wanted = self._signer.certificate
         for one in (*self.certificates, *anchors.certificates):
-            if identity_of(one) == (wanted.issuer, wanted.serial):
+            if identity_of(one) == (wanted.issuer.public_bytes(), wanted.serial):
                 return one
         raise SignatureError(f"{what}: the certificate of its signer is missing")
 
@@ -125,10 +126,11 @@ def decode(der: bytes, what: str) -> Signed:
 
     """
     try:
-        info = asn1.decode_der(_ContentInfo, der)
-        if asn1.encode_der(info) != der:
-            raise FormatError(f"{what}: PKCS#7 data not in its one encoding")
-        return _checked(info, what)
+        with tolerant():
+            info = asn1.decode_der(_ContentInfo, der)
+            if asn1.encode_der(info) != der:
+                raise FormatError(f"{what}: PKCS#7 data not in its one encoding")
+            return _checked(info, what)
     except ValueError as exc:
         raise FormatError(f"{what}: not a PKCS#7 signature: {exc}") from exc
 
