@@ -42,8 +42,8 @@ class Resolver:
 
 def _split(text: str) -> tuple[str, str]:
     if text.startswith("["):
-        address, _, port = text[1:].partition("]")
-        return address, port.removeprefix(":")
+        address, bracket, port = text[1:].partition("]")
+        return address if bracket else text, port.removeprefix(":")
     if text.count(":") == 1:
         address, _, port = text.partition(":")
         return address, port

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from keys.credentials import Credential, Secret
 from keys.errors import (
+    CredentialError,
     FetchError,
     FormatError,
     LicenceEndedError,
@@ -441,6 +443,43 @@ async def test_other_refusals_are_what_they_are(
     daily.server.release(ONE)
     daily.server.statuses["daily.cvd"] = (status, {})
     with pytest.raises(error, match=str(status)):
+        await daily.pull()
+
+
+async def test_a_password_is_shown_to_the_mirror_and_nobody_else(daily: Pulling) -> None:
+    daily.credential = Credential("site", Secret("s3cret/word"))
+    daily.server.authorization = daily.credential.basic()
+    daily.server.release(ONE)
+    assert (await daily.release()).release == "daily-1"
+    daily.credential = Credential("site", Secret("wr0ng/word"))
+    upstream = daily.upstream()
+    with pytest.raises(CredentialError) as caught:
+        await upstream.check(now=daily.now)
+    told = f"{caught.value} {caught.value.hint} {upstream.transcript.text()}"
+    assert "401" in told
+    assert "wr0ng" not in told
+
+
+async def test_redirects_in_circles_end(daily: Pulling) -> None:
+    daily.server.release(ONE)
+    daily.server.statuses["daily.cvd"] = (302, {"Location": "/daily.cvd"})
+    with pytest.raises(RefusedError, match="redirects"):
+        await daily.pull()
+    assert len(daily.server.asked) <= 6
+
+
+async def test_a_body_that_is_cut_leaves_what_was_there(daily: Pulling) -> None:
+    daily.server.release(ONE)
+    await daily.release()
+    daily.server.release(TWO, ONE)
+
+    def cut(request: web.Request, data: bytes) -> web.Response | None:
+        if "Range" in request.headers or not request.path.endswith("daily.cvd"):
+            return None
+        return web.Response(body=data[:-100])
+
+    daily.server.meddle = cut
+    with pytest.raises(TrustError, match="cut off"):
         await daily.pull()
 
 

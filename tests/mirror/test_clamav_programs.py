@@ -273,6 +273,10 @@ class TestFreshclam:
         assert (await genuine.release()).release == "test-1"
 
 
+def owner(path: Path) -> int:
+    return path.stat().st_uid
+
+
 def runs(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().split()[2] not in "ZX"
@@ -295,6 +299,12 @@ class TestProgram:
         with pytest.raises(LimitError, match=r"max_pull_seconds=0\.5"):
             await self.run(tmp_path, "sleep 1000 & echo $! > child; sleep 1000", seconds=0.5)
         assert not runs(int((tmp_path / "child").read_text()))
+
+    async def test_a_program_writes_as_the_owner_of_its_folder(self, tmp_path: Path) -> None:
+        if os.geteuid() == 0:
+            os.chown(tmp_path, 65534, 65534)
+        ran = await self.run(tmp_path, "touch made && id -u")
+        assert int(ran.output) == owner(tmp_path) == owner(tmp_path / "made")
 
     async def test_a_program_that_floods_is_read_and_forgotten(self, tmp_path: Path) -> None:
         ran = await self.run(tmp_path, "head -c 5000000 /dev/zero | tr '\\0' x; exit 3")

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import os
-import resource
 import shutil
 import signal
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +76,9 @@ async def run(
         LimitError: it took longer than ``max_pull_seconds``.
 
     """
-    process = await _start(command, folder, ca_file)
+    process = await _start(_bounded(command, limits), folder, ca_file)
     try:
         async with asyncio.timeout(limits.max_pull_seconds):
-            _bound(process.pid, limits.max_release_bytes)
             output = await _read(process)
             code = await process.wait()
     except TimeoutError as exc:
@@ -94,11 +91,10 @@ async def run(
     return Ran(code, redactor.text(output.decode("utf-8", "replace")))
 
 
-def _bound(pid: int, max_bytes: int) -> None:
-    """Let no file of a program grow beyond this; where the system has no such call, nothing is."""
-    if sys.platform == "linux":
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
+def _bounded(command: Sequence[str], limits: Limits) -> Sequence[str]:
+    """Let no file of a program grow beyond the limit: the shell sets it, then becomes it."""
+    blocks = -(-limits.max_release_bytes // 512)
+    return ("/bin/sh", "-c", 'ulimit -f "$1" && shift && exec "$@"', "sh", str(blocks), *command)
 
 
 async def _start(
