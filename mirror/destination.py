@@ -123,7 +123,7 @@ class Destination:
             release=", ".join(f"{channel} {one.sequence}" for channel, one in taken.items()),
             track=self._track(next(iter(taken))) if taken else "",
             sequence=next(iter(taken.values())).sequence if len(taken) == 1 else 0,
-            detail="; ".join(held),
+            detail="; ".join((*held, *advance.notes)),
             new_bytes=new_bytes,
         )
 

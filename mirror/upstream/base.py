@@ -58,7 +58,8 @@ class Advance:
     ``metadata`` maps role files (``3.root.json``), in the order they are published, to files in
     quarantine, the timestamp last and once; ``blobs`` maps targets to their pins and files. What
     the store has already is not among the blobs. ``chosen`` maps each channel to the release this
-    site takes; ``ended`` says why that is not the vendor's newest, when a licence is the reason.
+    site takes; ``ended`` says why that is not the vendor's newest, when a licence is the reason;
+    ``notes`` tell what else was left out.
     """
 
     timestamp_version: int
@@ -66,6 +67,7 @@ class Advance:
     blobs: Mapping[str, tuple[Pin, Path]]
     chosen: Mapping[str, Pointer]
     ended: LicenceEndedError | None = None
+    notes: tuple[str, ...] = ()
 
 
 def ignore_bytes(_count: int) -> None:

@@ -9,8 +9,15 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from keys import files
-from keys.errors import DigestError, LicenceEndedError, LimitError
+from keys.errors import (
+    CredentialError,
+    DigestError,
+    LicenceEndedError,
+    LimitError,
+    MissingError,
+)
 from keys.model.release import File, Manifest, Pin, Pointer, blob_name, file_target
+from keys.model.sidecars import MAX_SIDECARS_BYTES, sidecars_target
 from mirror.feeds import UpstreamSettings
 from mirror.rollout import Entitlement, newest_covered
 from mirror.upstream.base import Held, Pull
@@ -34,12 +41,13 @@ class Offered:
 
 @dataclass(slots=True)
 class Catch:
-    """What one fetch has brought into quarantine."""
+    """What one fetch has brought into quarantine; ``notes`` tell what was left out, and why."""
 
     folder: Path
     blobs: dict[str, tuple[Pin, Path]] = field(default_factory=dict)
     chosen: dict[str, Pointer] = field(default_factory=dict)
     ended: LicenceEndedError | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 class Downloads:
@@ -72,22 +80,58 @@ class Downloads:
         return data
 
     async def take(self, channel: str, offered: Offered) -> None:
-        """Bring the release a channel points at, or the newest one the licence covers."""
-        sequence = offered.pointed.sequence
+        """Bring the release a channel points at, or the newest one the licence covers.
+
+        A channel that is not shared with us is left out, and stops no other.
+        """
+        pointed = offered.pointed
         try:
-            await self._bring(channel, offered.files[sequence])
-        except LicenceEndedError as ended:
-            self._catch.ended = ended
-            covered = _newest_covered(offered, ended)
-            if covered is None:
-                return
-            await self._bring(channel, offered.files[covered])
-            sequence = covered
-        self._catch.chosen[channel] = offered.pointer(sequence)
+            await self._release(pointed, offered)
+        except (CredentialError, LicenceEndedError) as refused:
+            if self._is_not_shared(pointed, refused):
+                word = pointed.redistribution
+                self._catch.notes.append(f"{channel}: not shared with us (redistribution = {word})")
+            elif isinstance(refused, LicenceEndedError):
+                await self._take_covered(offered, refused)
+            else:
+                raise
+
+    async def _take_covered(self, offered: Offered, ended: LicenceEndedError) -> None:
+        self._catch.ended = ended
+        covered = _newest_covered(offered, ended)
+        if covered is not None:
+            await self._release(offered.releases[covered][1], offered)
+
+    def _is_not_shared(
+        self, manifest: Manifest, refused: CredentialError | LicenceEndedError
+    ) -> bool:
+        """Tell a channel that is not passed on from a credential or a licence that is wrong.
+
+        Whoever may read metadata without a credential, and no file, is not among the licensed.
+        """
+        if isinstance(refused, LicenceEndedError) and refused.ends_on:
+            return False
+        return not self._settings.credentialed or (
+            manifest.redistribution == "none" and isinstance(refused, LicenceEndedError)
+        )
+
+    async def _release(self, manifest: Manifest, offered: Offered) -> None:
+        """Bring a release, and what the native layouts serve, if we want and the vendor has it."""
+        channel, files = manifest.channel, offered.files[manifest.sequence]
+        beside = manifest.originals if self._settings.originals else ()
+        self._check_limits(channel, (*files, *beside))
+        await self._bring(channel, files)
+        try:
+            await self._bring(channel, beside)
+            if manifest.sidecars and self._settings.originals:
+                target = sidecars_target(channel, manifest.sequence)
+                await self.document(target, manifest.sidecars, MAX_SIDECARS_BYTES)
+        except MissingError:
+            self._catch.notes.append(f"{channel}: the vendor serves no originals of it")
+        self._catch.chosen[channel] = offered.pointer(manifest.sequence)
 
     async def _bring(self, channel: str, files: tuple[File, ...]) -> None:
-        """Bring a release's files; on the first error the others are stopped."""
-        self._check_limits(channel, files)
+        """Bring files; on the first error the others are stopped."""
         tasks = [
             asyncio.ensure_future(self._file(file_target(channel, file.path), file.pin))
             for file in files

@@ -84,7 +84,14 @@ class TufUpstream:
                 for channel, offer in offered.items():
                     await downloads.take(channel, offer)
         metadata = await asyncio.to_thread(_write, quarantine / "metadata", verified.metadata)
-        return Advance(verified.timestamp_version, metadata, catch.blobs, catch.chosen, catch.ended)
+        return Advance(
+            verified.timestamp_version,
+            metadata,
+            catch.blobs,
+            catch.chosen,
+            catch.ended,
+            tuple(catch.notes),
+        )
 
     async def settle(self) -> None:
         """Let the next check say ``unchanged`` after two requests."""
