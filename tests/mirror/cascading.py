@@ -1,6 +1,9 @@
 """A vendor on loopback, and a site mirror that passes his repository through."""
 
 import asyncio
+import pickle
+import shutil
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,8 +18,10 @@ from mirror.pulls import PullState, Result
 from mirror.repository import StoredRepository
 from mirror.upstream.access import Access
 from mirror.upstream.auth import basic
+from mirror.upstream.base import Pull
 from mirror.upstream.tuf import TufUpstream
 from mirror.upstream.vendor_copy import VendorCopy
+from tests.mirror import kill_points
 from tests.mirror.site import BY, NOW, Client, Mirror, candidate
 from tests.mirror.vendor import Vendor, root_of
 
@@ -112,3 +117,55 @@ class Cascade:
 def replace_url(settings: UpstreamSettings, url: str) -> UpstreamSettings:
     fields = {name: getattr(settings, name) for name in settings.__struct_fields__}
     return UpstreamSettings(**{**fields, "url": url})
+
+
+PROGRAM = """
+import pickle
+from mirror.destination import Destination
+from mirror.repository import StoredRepository
+from tests.mirror.cascading import SETTINGS
+from tests.mirror.site import BY, NOW, Mirror
+site = Mirror(Path(sys.argv[1]))
+advance = pickle.loads(Path(sys.argv[2]).read_bytes())
+to = Destination(
+    SETTINGS, site.publishing(), site.policies, site.holds, StoredRepository(site.store, "av")
+)
+run(to.pass_through(advance, by=BY, now=NOW))
+"""
+
+
+async def every_kill(cascade: Cascade, check: Callable[[str], Awaitable[None]]) -> int:
+    """Pass the vendor's newest release through, and be killed at each change on the disk.
+
+    Each time the site is what it is now; ``check`` looks at it afterwards.
+    """
+    loop, before, rounds = asyncio.get_running_loop(), cascade.folder / "before", 0
+    await asyncio.to_thread(shutil.copytree, cascade.site.folder, before)
+
+    async def fetched() -> list[str]:
+        quarantine = cascade.folder / f"fetched-{rounds}"
+        quarantine.mkdir()
+        described = quarantine / "advance"
+        advance = await cascade.upstream().fetch(quarantine, Pull(NOW))
+        described.write_bytes(pickle.dumps(advance))
+        return [str(cascade.site.folder), str(described)]
+
+    def fresh() -> list[str]:
+        nonlocal rounds
+        rounds += 1
+        cascade.site = Mirror(cascade.folder / f"site-{rounds}")
+        shutil.copytree(before, cascade.site.folder)
+        return asyncio.run_coroutine_threadsafe(fetched(), loop).result()
+
+    async def checked(when: str) -> None:
+        for name in ("client", "site"):
+            await asyncio.to_thread(shutil.rmtree, cascade.folder / name, ignore_errors=True)
+        await check(when)
+
+    return await asyncio.to_thread(
+        kill_points.every_kill,
+        PROGRAM,
+        log=cascade.folder / "log",
+        fresh=fresh,
+        check=lambda when: asyncio.run_coroutine_threadsafe(checked(when), loop).result(),
+    )

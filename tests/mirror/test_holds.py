@@ -326,6 +326,7 @@ class DropCrashes(Crashes):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("kind", "program", "hold"),
     [(PullCrashes, PULL, False), (ReleaseCrashes, RELEASE, True), (DropCrashes, DROP, True)],

@@ -12,7 +12,8 @@ from mirror.decision import Decision
 from mirror.edition import Order
 from mirror.hold import Hold
 from mirror.pulls import Result
-from tests.mirror.cascading import CREDENTIAL, Cascade
+from tests.mirror import kill_points
+from tests.mirror.cascading import CREDENTIAL, Cascade, every_kill
 from tests.mirror.site import Mirror
 from tests.mirror.vendor import Vendor, serving
 
@@ -131,3 +132,22 @@ async def test_a_vendor_who_points_back_ends_a_hold(cascade: Cascade) -> None:
     assert (await cascade.pull()).outcome == "unchanged"
     assert cascade.site.holds.all() == ()
     assert await cascade.offered() == BIG
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_a_kill_at_any_change_while_a_vendors_release_is_held_never_chooses_it(
+    cascade: Cascade,
+) -> None:
+    kill_points.need_strace()
+    await cascade.release(2, SMALL)
+
+    async def check(when: str) -> None:
+        assert await cascade.offered() == BIG, when
+        assert (await cascade.pull()).outcome == "held", when
+        assert await cascade.offered() == BIG, when
+        assert held(cascade).version == "2", when
+
+    kills = await every_kill(cascade, check)
+    print(f"a hold was cut at {kills} points")
+    assert kills > 20

@@ -2,7 +2,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import pickle
 import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -46,6 +45,7 @@ from tests.mirror.cascading import (
     PASSWORD,
     WRONG,
     Cascade,
+    every_kill,
     replace_url,
 )
 from tests.mirror.site import NOW, Mirror
@@ -505,61 +505,22 @@ def test_a_damaged_memory_is_named(tmp_path: Path) -> None:
     assert "remove the file" in caught.value.hint
 
 
-PROGRAM = """
-import pickle
-from mirror.cascade import pass_through
-from mirror.repository import StoredRepository
-from tests.mirror.site import BY, NOW, Mirror
-site = Mirror(Path(sys.argv[1]))
-advance = pickle.loads(Path(sys.argv[2]).read_bytes())
-
-async def publish():
-    await pass_through(StoredRepository(site.store, "av"), advance)
-    await site.policies.choose("av", advance.chosen, track=lambda _: "stable", by=BY, now=NOW)
-
-run(publish())
-"""
-
-
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_a_kill_at_any_change_of_a_passed_through_release_leaves_a_whole_one(
     cascade: Cascade,
 ) -> None:
     kill_points.need_strace()
-    loop, rounds = asyncio.get_running_loop(), 0
-    await cascade.release(1, {"a": b"old", "same": b"same"})
-    await cascade.pull()
-    before = cascade.folder / "before"
-    await asyncio.to_thread(shutil.copytree, cascade.site.folder, before)
-    await cascade.release(2, {"a": b"new", "b": b"b", "same": b"same"})
     old, new = {"a": b"old", "same": b"same"}, {"a": b"new", "b": b"b", "same": b"same"}
+    await cascade.release(1, old)
+    await cascade.pull()
+    await cascade.release(2, new)
 
-    async def fetched() -> list[str]:
-        quarantine = cascade.folder / f"fetched-{rounds}"
-        quarantine.mkdir()
-        advance = await cascade.upstream().fetch(quarantine, Pull(NOW))
-        described = quarantine / "advance"
-        described.write_bytes(pickle.dumps(advance))
-        return [str(cascade.site.folder), str(described)]
+    async def check(when: str) -> None:
+        assert await cascade.offered() in (old, new), when
+        await cascade.pull()
+        assert await cascade.offered() == new, when
 
-    def fresh() -> list[str]:
-        nonlocal rounds
-        rounds += 1
-        cascade.site = Mirror(cascade.folder / f"site-{rounds}")
-        shutil.copytree(before, cascade.site.folder)
-        return asyncio.run_coroutine_threadsafe(fetched(), loop).result()
-
-    def check(when: str) -> None:
-        for name in ("client", "site"):
-            shutil.rmtree(cascade.folder / name, ignore_errors=True)
-        assert asyncio.run_coroutine_threadsafe(cascade.offered(), loop).result() in (old, new), (
-            when
-        )
-        asyncio.run_coroutine_threadsafe(cascade.pull(), loop).result()
-        assert asyncio.run_coroutine_threadsafe(cascade.offered(), loop).result() == new, when
-
-    kills = await asyncio.to_thread(
-        kill_points.every_kill, PROGRAM, log=cascade.folder / "log", fresh=fresh, check=check
-    )
+    kills = await every_kill(cascade, check)
     print(f"a passed-through release was killed at {kills} points")
     assert kills > 20
