@@ -25,6 +25,7 @@ from mirror.web.service import IDLE_SECONDS, MAX_HEADER_BYTES, RequestLog, Servi
 
 STORE_POLL_SECONDS = 0.25  # a publish, ours or another process', is noticed within twice this
 BACKLOG = 1024
+NO_GRACE_SECONDS = 0.01  # aiohttp would wait for ever for 0
 DATABASE_RETRY_SECONDS = 30.0
 RETENTION_SECONDS = 3600.0
 
@@ -55,7 +56,7 @@ async def running(in_force: InForce) -> AsyncIterator[tuple[str, str]]:
         keepalive_timeout=IDLE_SECONDS,
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
-        shutdown_timeout=serve.shutdown_grace_seconds,
+        shutdown_timeout=serve.shutdown_grace_seconds or NO_GRACE_SECONDS,
     )
     await runner.setup()
     try:

@@ -17,7 +17,7 @@ from mirror.web import ranges
 from mirror.web.errors import Refusal
 from mirror.web.snapshot import Document
 
-SENT = web.RequestKey("sent", int)  # body bytes the kernel took from a file
+SENT = web.RequestKey("sent", int)  # body bytes of an object in the store
 SLICE_BYTES = 1 << 20  # sent in one go; small requests get their turn in between
 
 
@@ -103,6 +103,7 @@ async def _from_chunks(
         with _cutting(request, name):
             async for chunk in store.chunks(name, chosen.offsets.start, chosen.offsets.stop):
                 await response.write(chunk)
+                request[SENT] = request.get(SENT, 0) + len(chunk)
     return response
 
 

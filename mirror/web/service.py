@@ -121,12 +121,18 @@ async def _sign_off(_request: web.Request, response: web.StreamResponse) -> None
     response.headers["Server"] = "sigmirror"
 
 
+def _body_bytes(request: web.BaseRequest, response: web.StreamResponse) -> int:
+    """Count the body of an answer from memory."""
+    body = response.body if isinstance(response, web.Response) else None
+    return len(body) if isinstance(body, bytes) and request.method != "HEAD" else 0
+
+
 class RequestLog(AbstractAccessLogger):
     """One line per request, written when the answer is sent."""
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """Log and count one answer."""
-        sent = request.get(SENT, 0) or response.body_length
+        sent = request.get(SENT, 0) or _body_bytes(request, response)
         if isinstance(request, web.Request):
             request.app[METRICS].answered(response.status, sent)
         structlog.get_logger().info(

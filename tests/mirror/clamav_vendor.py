@@ -1,5 +1,6 @@
 """Releases of a genuine signed test database, version by version, as a ClamAV upstream brings."""
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,6 +49,25 @@ def brought(
         folder=folder,
         files=(_file(cld.name, cld.read_bytes()),),
         originals=tuple(_file(name, data) for name, data in sorted(kept.items())),
+    )
+
+
+def bytecode(folder: Path, version: int) -> Candidate:
+    """Describe a genuine official database of some size, without cdiffs."""
+    folder.mkdir(parents=True)
+    data = (real_data("clamav/bytecode") / f"bytecode-{version}.cvd").read_bytes()
+    (folder / "bytecode.cvd").write_bytes(data)
+    expanded = io.BytesIO()
+    container = expand_cvd(io.BytesIO(data), expanded, "bytecode.cvd")
+    (folder / "bytecode.cld").write_bytes(expanded.getvalue())
+    return Candidate(
+        release=f"bytecode {version}",
+        vendor_time=container.built,
+        assurance=Assurance.signed,
+        provenance=Provenance("clamav", vendor_version=str(version)),
+        folder=folder,
+        files=(_file("bytecode.cld", expanded.getvalue()),),
+        originals=(_file("bytecode.cvd", data),),
     )
 
 

@@ -86,8 +86,16 @@ async def test_a_client_that_sends_the_headers_time_has_the_database(
 ) -> None:
     answer = await browser.get("/clamav/test.cvd", headers={"If-Modified-Since": since})
     assert answer.status == status
-    assert answer.headers["Last-Modified"] == BUILT[3]
     assert len(await answer.read()) == (0 if status == 304 else len(genuine("test-3.cvd")))
+
+
+async def test_nobody_is_sent_an_older_time_than_he_asked_after(browser: Browser) -> None:
+    """libcurl, so freshclam, would throw the answer away and keep the old database."""
+    for since, told in (("Wed, 23 Jun 2021 00:40:08 GMT", BUILT[3]), (BUILT[3], BUILT[3])):
+        answer = await browser.get("/clamav/test.cvd", headers={"If-Modified-Since": since})
+        assert answer.headers["Last-Modified"] == told
+    later = {"If-Modified-Since": "Wed, 23 Jun 2021 00:40:10 GMT"}
+    assert "Last-Modified" not in (await browser.get("/clamav/test.cvd", headers=later)).headers
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""Debian's own freshclam and clamscan as clients of a mirror."""
+
+import asyncio
+import os
+import pwd
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from keys.trust.vendor.header import HEADER_BYTES, parse_header
+
+EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+MODES = ("DatabaseMirror", "PrivateMirror", "DatabaseCustomURL")
+OFFICIAL = ("main", "daily", "bytecode")
+CLIENT_SECONDS = 120.0
+NOWHERE = "http://127.0.0.1:9"  # a mirror must be named, even where only a custom URL is read
+
+
+def need_freshclam() -> None:
+    """Skip where ClamAV's own programs are missing."""
+    if shutil.which("freshclam") is None:
+        pytest.skip("freshclam is not installed: apt-get install clamav clamav-freshclam")
+    if shutil.which("clamscan") is None:
+        pytest.skip("clamscan is not installed: apt-get install clamav")
+
+
+@dataclass(frozen=True, slots=True)
+class Freshclam:
+    """One client; its folder holds its databases and what it remembers of mirrors."""
+
+    folder: Path
+    mode: str
+    database: str = "test"
+
+    @property
+    def databases(self) -> Path:
+        """Where its databases lie."""
+        return self.folder / "db"
+
+    def hold(self, data: bytes) -> None:
+        """Have a version of the database from an earlier day."""
+        self.databases.mkdir(parents=True, exist_ok=True)
+        path = self.databases / f"{self.database}.cvd"
+        path.write_bytes(data)
+        os.utime(path, (path.stat().st_mtime - 86400,) * 2)
+
+    async def run(self, url: str) -> int:
+        """Update from the mirror at this URL; return the exit code."""
+        self.databases.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "freshclam.conf"
+        config.write_text("".join(f"{line}\n" for line in self._config(url)))
+        log = self.folder / "freshclam.log"
+        with log.open("ab") as output:
+            return await _run(
+                ["freshclam", f"--config-file={config}", "--stdout", "--no-dns"], output.fileno()
+            )
+
+    def _config(self, url: str) -> list[str]:
+        lines = [
+            f"DatabaseDirectory {self.databases}",
+            f"DatabaseOwner {pwd.getpwuid(os.getuid()).pw_name}",
+            "MaxAttempts 2",
+            *(f"ExcludeDatabase {name}" for name in OFFICIAL if name != self.database),
+        ]
+        if self.mode == "DatabaseCustomURL":
+            custom = f"DatabaseCustomURL {url}/clamav/{self.database}.cvd"
+            excluded = [f"ExcludeDatabase {name}" for name in OFFICIAL if name == self.database]
+            return [*lines, *excluded, f"DatabaseMirror {NOWHERE}", custom]
+        extra = [] if self.database in OFFICIAL else [f"ExtraDatabase {self.database}"]
+        return [*lines, *extra, f"{self.mode} {url}/clamav"]
+
+    @property
+    def version(self) -> int | None:
+        """The version of the database it holds."""
+        for suffix in ("cvd", "cld"):
+            path = self.databases / f"{self.database}.{suffix}"
+            if path.exists():
+                with path.open("rb") as file:
+                    return parse_header(file.read(HEADER_BYTES), path.name, "database").version
+        return None
+
+    async def detects(self, sample: bytes = EICAR) -> bool:
+        """Tell whether clamscan finds a sample with what this client holds."""
+        path = self.folder / "sample"
+        path.write_bytes(sample)
+        code = await _run(
+            ["clamscan", f"--database={self.databases}", "--no-summary", str(path)],
+            asyncio.subprocess.DEVNULL,
+        )
+        return code == 1
+
+
+async def _run(words: list[str], output: int) -> int:
+    process = await asyncio.create_subprocess_exec(
+        *words, stdout=output, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        async with asyncio.timeout(CLIENT_SECONDS):
+            return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
