@@ -147,12 +147,14 @@ class Holds:
 
         """
         assert hold.content is not None  # noqa: S101 - asked only for holds with files
-        candidate = hold.content.candidate(self._place(hold.upstream, hold.channel))
+        place = self._place(hold.upstream, hold.channel)
+        candidate = hold.content.candidate(place)
         for file in (*candidate.files, *candidate.originals):
             if not _is_whole(candidate.folder / check_path(file.path), file):
                 raise DigestError(
                     f"channel {hold.channel}: {file.path} is not the file that was held",
-                    hint="nothing was published; drop the hold, and the next release is pulled",
+                    hint=f"nothing was published; remove {place / RECORD}: the next pull brings "
+                    "the release again",
                 )
         return candidate
 
@@ -183,8 +185,8 @@ def _link(candidate: Candidate, folder: Path) -> None:
 def _is_whole(path: Path, file: File) -> bool:
     try:
         with path.open("rb") as reader:
-            digest = hashlib.file_digest(reader, "sha256").hexdigest()
-            return (digest, reader.tell()) == (file.sha256, file.length)
+            found = hashlib.file_digest(reader, "sha256").hexdigest()
+            return (found, reader.tell()) == (file.sha256, file.length)
     except OSError:
         return False
 

@@ -155,8 +155,12 @@ def test_a_held_file_that_changed_on_disk_is_not_published(operator: Operator) -
     code, _, err = operator.types("hold", "release", "inhouse", "--reason", "fine")
     assert code == 3
     assert "error: channel inhouse: rules is not the file that was held" in err
-    assert "hint: nothing was published; drop the hold" in err
+    assert f"remove {held(operator) / 'hold.json'}: the next pull brings" in err
     assert offered(operator) == {"rules": BIG}
+    (held(operator) / "hold.json").unlink()
+    assert outcome(operator) == "held"
+    operator.asks("hold", "release", "inhouse", "--reason", "fine")
+    assert offered(operator) == {"rules": SMALL}
 
 
 def test_a_damaged_record_is_told_and_names_its_remedy(operator: Operator) -> None:
