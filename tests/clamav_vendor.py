@@ -138,7 +138,13 @@ class KeyPair:
         raise AssertionError
 
     def _digits(self, message: int) -> str:
-        return digits(pow(message, self.private, self.modulus), self.public.max_digits)
+        return digits(self._power(message), self.public.max_digits)
+
+    def _power(self, message: int) -> int:
+        """Raise to the private exponent, by each prime alone (RFC 8017, 5.1.2)."""
+        p, q = self.primes
+        by_p, by_q = (pow(message, self.private % (n - 1), n) for n in (p, q))
+        return by_q + q * ((by_p - by_q) * pow(q, -1, p) % p)
 
     def library_key(self) -> RSAPrivateKey:
         """Give the same primes to the library, with the usual exponent."""

@@ -151,16 +151,14 @@ def test_no_byte_of_a_small_one_is_free(kind: str, data: bytes, check: Check) ->
 
 @pytest.mark.slow
 def test_no_byte_of_a_genuine_signature_is_free() -> None:
-    bits = itertools.cycle((1, 0x20, 0x80))  # 1 also makes another kind of string of a name
     der = base64.b64decode(genuine("testdb/test-3.cvd.sign").split(b":")[3])
 
     def check(changed: bytes) -> object:
         return check_sign(b"#clamsign-1.0\n230::pkcs7-pem:" + base64.b64encode(changed))
 
     check(der)
-    for place, by in zip(range(len(der)), bits, strict=False):
-        refuse_one_flip(der, check, place, by)
-        refuse_one_flip(der, check, place, 1)
+    for place in range(len(der)):
+        refuse_one_flip(der, check, place, 1)  # which also makes another kind of string of a name
 
 
 @pytest.mark.slow
@@ -206,6 +204,7 @@ def test_any_bytes_are_refused_as_one_of_ours(data: bytes) -> None:
                 check(beginning + data)
 
 
+@settings(max_examples=30)
 @given(st.binary(max_size=600))
 def test_any_signed_bytes_are_refused_as_one_of_ours(data: bytes) -> None:
     """A vendor's mistake, too, is told as what it is."""
