@@ -17,6 +17,11 @@ from mirror.site import MirrorSite, open_online_ring
 from mirror.upstream import clamav
 from mirror.web import tls
 
+_LET_IN = {
+    "licensed-hosts": "a host with a credential (or this machine)",
+    "none": "this machine",
+}
+
 
 def problems(site: MirrorSite, *, signs: bool, now: datetime) -> list[Error]:
     """List everything that is wrong; ``signs`` says that the mirror also pulls and signs."""
@@ -47,6 +52,31 @@ def pulling(site: MirrorSite, *, now: datetime) -> Iterator[Error]:
     """List what keeps single upstreams from being pulled."""
     yield from _licences(site, now)
     yield from _upstreams(site)
+
+
+def warnings(settings: Settings) -> Iterator[Error]:
+    """List what works, and may not be what the operator wants."""
+    serve = settings.serve
+    if serve.access != "open" or _is_private(serve):
+        return
+    for upstream in settings.upstream:
+        if upstream.shared_with != "public":
+            yield SettingsError(
+                f"upstream {upstream.name}: redistribution is {upstream.shared_with}, and "
+                f"{serve.listen} is open to everybody: only {_LET_IN[upstream.shared_with]} "
+                "gets its files",
+                hint='set serve.access = "hosts", with TLS; or redistribution = "public", where '
+                "the vendor's terms allow it",
+            )
+
+
+def _is_private(serve: ServeSettings) -> bool:
+    """Tell whether nobody but this machine reaches the listener."""
+    try:
+        is_loopback = Address.parse(serve.listen, "serve.listen").is_loopback
+    except SettingsError:
+        return True  # told as a problem
+    return is_loopback and not serve.trusted_proxies
 
 
 def _raised(action: Callable[[], object]) -> Iterator[Error]:

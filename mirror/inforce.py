@@ -71,6 +71,8 @@ class InForce:
             raise combined(config, blocking)
         for problem in check.pulling(site, now=clock()) if signs else ():
             structlog.get_logger().error("problem", cause=str(problem), hint=problem.hint)
+        for warning in check.warnings(settings):
+            structlog.get_logger().warning("warning", cause=str(warning), hint=warning.hint)
         return cls(
             config=config,
             signs=signs,

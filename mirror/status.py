@@ -7,13 +7,14 @@ import msgspec
 
 from keys.errors import Error
 from keys.model.licence import Licence
-from keys.model.release import Pin, Pointer
+from keys.model.release import Content, Pin, Pointer, Redistribution
 from keys.model.seats import Usage, flags
 from keys.model.standing import LicenceState
 from keys.signing.delegations import POLICY
 from keys.signing.publisher import Publisher
 from mirror import reloads
 from mirror.catalogue import Catalogue, read_catalogue
+from mirror.fleet.sharing import Sharing, strictest
 from mirror.licences import dates_of
 from mirror.policy import read_choice
 from mirror.settings import SITE, LicenceSettings
@@ -47,12 +48,15 @@ class Channel(msgspec.Struct, frozen=True):
     """One channel: where its tracks point, and its releases, newest first.
 
     ``chosen`` is where this site's policy points, for a channel that is passed through.
+    ``redistribution`` is what its newest release and the settings say, the stricter of it.
     """
 
     name: str
     tracks: dict[str, int]
     releases: list[Release]
     chosen: dict[str, int] = {}
+    content: Content = "definitions"
+    redistribution: Redistribution = "public"
 
 
 class RepositoryStatus(msgspec.Struct, frozen=True):
@@ -135,6 +139,7 @@ async def _repository(
             _channel(
                 await read_catalogue(repository, channel, publisher.pins(channel)),
                 await read_choice(site.repository(), choices, name, channel),
+                Sharing.of(site.settings.upstream).word(name, channel),
             )
             for channel in publisher.state.channels()
         ]
@@ -149,7 +154,7 @@ def _role(name: str, version: int, expires: datetime, now: datetime) -> Role:
     return Role(name, version, expires, round((expires - now) / timedelta(days=1), 2))
 
 
-def _channel(catalogue: Catalogue, policy: Mapping[str, Pointer]) -> Channel:
+def _channel(catalogue: Catalogue, policy: Mapping[str, Pointer], said: Redistribution) -> Channel:
     releases = [
         Release(
             number,
@@ -162,7 +167,15 @@ def _channel(catalogue: Catalogue, policy: Mapping[str, Pointer]) -> Channel:
     ]
     tracks = {track: pointer.sequence for track, pointer in sorted(catalogue.tracks.items())}
     chosen = {track: pointer.sequence for track, pointer in sorted(policy.items())}
-    return Channel(catalogue.channel, tracks, releases, chosen)
+    latest = catalogue.latest
+    return Channel(
+        catalogue.channel,
+        tracks,
+        releases,
+        chosen,
+        latest.content if latest else "definitions",
+        strictest((said, latest.redistribution)) if latest else said,
+    )
 
 
 def licence_statuses(

@@ -10,7 +10,7 @@ import msgspec
 
 from keys import settings as loader
 from keys.credentials import redact_url
-from keys.errors import UsageError
+from keys.errors import Error, UsageError
 from mirror import check, logs
 from mirror.cli.options import config_option, json_option, now
 from mirror.licences import Licences
@@ -53,14 +53,17 @@ def check_config(*, config: Path, as_json: bool) -> int:
     ]
     site = MirrorSite(settings, Licences.of(settings).standing)
     problems = check.problems(site, signs=True, now=now())
+    warnings = list(check.warnings(settings))
     if as_json:
         found = {
             "values": [{"key": key, "value": value, "from": place} for key, value, place in values],
             "problems": [{"message": str(one), "hint": one.hint} for one in problems],
+            "warnings": [{"message": str(one), "hint": one.hint} for one in warnings],
         }
         click.echo(msgspec.json.encode(found).decode())
     else:
-        for line in (*_lines(values), *_complaints(problems)):
+        told = (*_complaints("warning", warnings), *_complaints("problem", problems))
+        for line in (*_lines(values), *told):
             click.echo(line)
     return UsageError.exit_code if problems else 0
 
@@ -75,10 +78,10 @@ def _lines(values: list[tuple[str, Any, str]]) -> Iterator[str]:
         yield f"{key} = {msgspec.json.encode(value).decode()}  ({source})"
 
 
-def _complaints(problems: list[Any]) -> Iterator[str]:
-    for problem in problems:
-        yield f"problem: {problem}"
-        if problem.hint:
-            yield f"  hint: {problem.hint}"
-    if not problems:
+def _complaints(kind: str, errors: list[Error]) -> Iterator[str]:
+    for error in errors:
+        yield f"{kind}: {error}"
+        if error.hint:
+            yield f"  hint: {error.hint}"
+    if not errors and kind == "problem":
         yield "no problems"

@@ -51,6 +51,7 @@ def _channel(channel: Channel) -> Iterator[str]:
     chosen = ", ".join(f"{track} -> {number}" for track, number in channel.chosen.items())
     choice = f"; this site's choice: {chosen}" if chosen else ""
     yield f"  channel {channel.name}: {tracks or 'no track'}{choice}"
+    yield f"    {channel.content}; redistribution {channel.redistribution}"
     for release in channel.releases:
         yield (
             f"    release {release.sequence}: {release.release}, "

@@ -122,6 +122,44 @@ def test_check_config_explains_each_value(cli: Cli, tmp_path: Path) -> None:
     del tmp_path
 
 
+@pytest.mark.parametrize(
+    ("serve", "warns"),
+    [
+        ('listen = "0.0.0.0:8480"', True),
+        ('listen = "127.0.0.1:8480"', False),
+        ('listen = "127.0.0.1:8480"\ntrusted_proxies = ["127.0.0.1"]', True),
+    ],
+    ids=["open to everybody", "on this machine only", "behind a proxy of this machine"],
+)
+def test_check_config_warns_of_feeds_an_open_mirror_keeps_to_itself(
+    cli: Cli, serve: str, *, warns: bool
+) -> None:
+    text = cli.config.read_text().replace('access = "hosts"', 'access = "open"')
+    lines = [line for line in text.splitlines() if not line.startswith("listen")]
+    text = "\n".join(lines).replace("[serve]", f"[serve]\n{serve}")
+    feeds = "".join(
+        f"""
+        [[upstream]]
+        name = "{name}"
+        kind = "drop"
+        channel = "{name}"
+        folder = "/"
+        redistribution = "{word}"
+        """
+        for name, word in (("free", "public"), ("paid", "licensed-hosts"), ("mine", "none"))
+    )
+    cli.config.write_text(text + feeds)
+    found = cli.json("check-config")
+    assert found["problems"] == []
+    told = [one["message"] for one in found["warnings"]]
+    assert len(told) == (2 if warns else 0)
+    assert cli("check-config") == 0
+    if warns:
+        assert told[0].startswith("upstream paid: redistribution is licensed-hosts, and ")
+        assert "only this machine gets its files" in told[1]
+        assert "warning: upstream mine: redistribution is none" in cli.out
+
+
 def test_check_config_lists_every_problem(cli: Cli, tmp_path: Path) -> None:
     cli.config.write_text(f"""
         [store]
