@@ -34,6 +34,11 @@ class Offer:
     since: datetime | None = None
     problem: str = ""
 
+    @property
+    def name(self) -> str:
+        """Its channel as people write it."""
+        return f"{self.repository}/{self.channel}"
+
     def newest(self, covers: Callable[[datetime], bool] | None = None) -> Manifest | None:
         """Return the pointed release, or the newest one before it that is covered."""
         if self.pointed is None or covers is None or covers(self.pointed.published):
@@ -51,15 +56,16 @@ def ranking(upstreams: Iterable[UpstreamSettings]) -> Ranking:
     )
 
 
+def rank(repository: str, channel: str, order: Ranking) -> tuple[int, bool, str, str]:
+    """Return a channel's place in the settings' order; unnamed ones come last, by name."""
+    named = {(repository, channel), (repository, "")}
+    place = next((at for at, one in enumerate(order) if one in named), len(order))
+    return place, repository != SITE, repository, channel
+
+
 def ranked(offers: Iterable[Offer], order: Ranking) -> tuple[Offer, ...]:
-    """Sort channels as the settings name them; those they do not name come last, by name."""
-
-    def place(offer: Offer) -> tuple[int, bool, str, str]:
-        named = {(offer.repository, offer.channel), (offer.repository, "")}
-        rank = next((at for at, one in enumerate(order) if one in named), len(order))
-        return rank, offer.repository != SITE, offer.repository, offer.channel
-
-    return tuple(sorted(offers, key=place))
+    """Sort channels as the settings name them."""
+    return tuple(sorted(offers, key=lambda offer: rank(offer.repository, offer.channel, order)))
 
 
 def originals(manifest: Manifest) -> Mapping[str, File]:
@@ -69,13 +75,16 @@ def originals(manifest: Manifest) -> Mapping[str, File]:
     return {file.path: file for file in manifest.originals}
 
 
-def clashes(offers: Sequence[Offer]) -> Iterator[str]:
-    """Tell of ClamAV databases that several channels hold; the first one is served."""
-    holders: dict[str, str] = {}
-    for offer in offers:
-        for name in sorted(originals(offer.pointed)) if offer.pointed else ():
-            if _DATABASE.fullmatch(name):
-                place = f"{offer.repository}/{offer.channel}"
-                first = holders.setdefault(name, place)
-                if first != place:
-                    yield f"/clamav/{name}: in {first} and in {place}; the first is served"
+def databases(manifest: Manifest | None) -> tuple[str, ...]:
+    """List the whole ClamAV databases among a release's originals."""
+    names = originals(manifest) if manifest else ()
+    return tuple(sorted(name for name in names if _DATABASE.fullmatch(name)))
+
+
+def clashes(holders: Iterable[tuple[str, Sequence[str]]]) -> Iterator[str]:
+    """Tell of databases that several channels hold; ``holders`` are in the settings' order."""
+    first: dict[str, str] = {}
+    for place, names in holders:
+        for name in names:
+            if first.setdefault(name, place) != place:
+                yield f"/clamav/{name}: in {first[name]} and in {place}; the first is served"

@@ -103,6 +103,8 @@ class HotRepository:
     async def signed_at(self, role: str) -> datetime | None:
         """Tell when a role in force was signed in this store, or came into it."""
         version = self.snapshot.versions.get(role) if self.snapshot else None
+        if version is None:
+            return None
         stat = await self._store.stat(f"r/{self.name}/metadata/{version}.{role}.json")
         return stat.modified if stat else None
 

@@ -254,6 +254,18 @@ async def released_under_way(scene: Scene) -> None:
         await scene.update()
 
 
+@case("release taken back")
+async def taken_back(scene: Scene) -> None:
+    await scene.publish(2, days_ago=2)
+    await scene.publish(3)
+    async with scene.serving():
+        await scene.update()
+        by, now = BY, datetime.now(UTC)
+        await scene.mirror.publishing().point(CHANNEL, "stable", 1, by=by, now=now)
+        await asyncio.sleep(1)  # it is noticed within half of that
+        await scene.update()
+
+
 @case("mirror restarted in mid-download")
 async def restarted(scene: Scene) -> None:
     scene.client = replace(scene.client, database="bytecode")

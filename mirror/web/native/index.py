@@ -1,33 +1,23 @@
-"""What native layouts serve to whom: a channel's release, and where its files lie in the store.
-
-Whatever is read here was pinned by signed metadata; a channel whose documents are damaged is not
-served, and keeps no other from being served.
-"""
+"""What native layouts serve to whom: a channel's release, and where its files lie in the store."""
 
 import asyncio
-import hashlib
-import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 import structlog
 
-from keys.errors import Error, MissingError, StoreError
+from keys.errors import StoreError
 from keys.model import release as wire
-from keys.model.release import File, Manifest, Pin, Pointer, Policy
+from keys.model.release import File, Manifest, Pin
 from keys.model.standing import LicenceState
 from mirror.fleet.doors import Visitor
-from mirror.offers import Offer, Ranking, clashes, ranked
-from mirror.rollout import STABLE
-from mirror.settings import SITE
+from mirror.offers import Offer, Ranking, clashes, databases, ranked
 from mirror.web.errors import RETRY_SECONDS, Refusal, not_found, uncovered
 from mirror.web.hot import HotRepository
 from mirror.web.layout import Kind, Place
+from mirror.web.native.channels import ChannelReader, pinned
 from mirror.web.snapshot import Snapshot
-
-_RELEASE = re.compile(r"([a-z0-9][a-z0-9-]{0,62})/releases/([1-9][0-9]{0,15})\.json")
 
 HEAD_BYTES = 512
 MAX_HEADS = 1000
@@ -35,8 +25,6 @@ CLOCKS_APART = timedelta(minutes=15)  # a client's clock, a replica that noticed
 
 Names = Callable[[Manifest], Mapping[str, File]]
 """Tell under which names a layout serves the files of a release."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +55,7 @@ class NativeIndex:
         self, repositories: Mapping[str, HotRepository], order: Ranking = (), *, gated: bool
     ) -> None:
         self._repositories = repositories
+        self._reader = ChannelReader(repositories)
         self._order = order
         self._gated = gated
         self._seen: tuple[Snapshot | None, ...] = ()
@@ -80,7 +69,7 @@ class NativeIndex:
         async with self._reading:
             seen = tuple(one.snapshot for one in self._repositories.values())
             if not _same(seen, self._seen) or self._is_due():
-                found = ranked([offer async for offer in self._read()], self._order)
+                found = ranked([offer async for offer in self._reader.offers()], self._order)
                 _report(found, known=self._offers)
                 self._offers, self._seen = found, seen
             return self._offers
@@ -197,65 +186,11 @@ class NativeIndex:
             StoreError: missing or damaged.
 
         """
-        return await _bytes(self._repositories[offer.repository], target, pin.sha256, max_bytes)
+        return await pinned(self._repositories[offer.repository], target, pin.sha256, max_bytes)
 
     def found(self, offer: Offer, manifest: Manifest, file: File) -> Found:
         """Tell where a file of a release lies."""
         return Found(self._repositories[offer.repository], offer, manifest, file)
-
-    async def _read(self) -> AsyncIterator[Offer]:
-        for repository in self._repositories.values():
-            for channel in _channels(repository.snapshot):
-                try:
-                    yield await self._offer(repository, channel)
-                except Error as exc:
-                    problem = f"repository {repository.name}: channel {channel}: {exc}"
-                    yield Offer(repository.name, channel, problem=problem)
-
-    async def _offer(self, repository: HotRepository, channel: str) -> Offer:
-        assert repository.snapshot is not None  # noqa: S101 - it has channels
-        listed = repository.snapshot.listed.get(channel, {})
-        releases = {}
-        for target, sha256 in listed.items():
-            found = _RELEASE.fullmatch(target)
-            if found and found[1] == channel:
-                number = int(found[2])
-                releases[number] = await _manifest(repository, channel, number, sha256)
-        pointer = await self._pointer(repository, channel, listed)
-        if pointer is None:
-            return Offer(repository.name, channel, None, releases)
-        sequence, sha256 = pointer.sequence, pointer.manifest_sha256
-        pointed = await _manifest(repository, channel, sequence, sha256)
-        return Offer(
-            repository.name,
-            channel,
-            pointed,
-            {**releases, sequence: pointed},
-            since=await self._since(repository, channel),
-        )
-
-    async def _since(self, repository: HotRepository, channel: str) -> datetime | None:
-        """Tell after which time nothing changed that decides what a channel offers."""
-        times = [await repository.signed_at(channel)]
-        site = self._repositories.get(SITE)
-        if site and site is not repository:
-            times.append(await site.signed_at("policy"))
-        return max((time for time in times if time), default=None)
-
-    async def _pointer(
-        self, repository: HotRepository, channel: str, listed: Mapping[str, str]
-    ) -> Pointer | None:
-        """Tell the release in force: the site's choice, where it made one, else the vendor's."""
-        site = self._repositories.get(SITE)
-        if site and site.snapshot and repository is not site:
-            chosen = wire.policy_target(repository.name, channel)
-            if sha256 := site.snapshot.listed.get("policy", {}).get(chosen):
-                policy = await _decoded(site, chosen, sha256, Policy)
-                return policy.tracks.get(STABLE)
-        target = wire.track_target(channel, STABLE)
-        if sha256 := listed.get(target):
-            return await _decoded(repository, target, sha256, Pointer)
-        return None
 
 
 def _same(one: tuple[Snapshot | None, ...], other: tuple[Snapshot | None, ...]) -> bool:
@@ -268,43 +203,9 @@ def _report(found: Sequence[Offer], *, known: Sequence[Offer]) -> None:
     for offer in found:
         if offer.problem and offer.problem not in told:
             structlog.get_logger().error("channel", cause=offer.problem)
-    clashing = set(clashes(known))
-    for clash in clashes(found):
-        if clash not in clashing:
-            structlog.get_logger().warning("clash", cause=clash)
+    for clash in sorted(_clashes(found) - _clashes(known)):
+        structlog.get_logger().warning("clash", cause=clash)
 
 
-def _channels(snapshot: Snapshot | None) -> Iterator[str]:
-    """List the channels of a repository: the roles that list releases of their own name."""
-    for role, listed in snapshot.listed.items() if snapshot else ():
-        if any(target.startswith(f"{role}/releases/") for target in listed):
-            yield role
-
-
-async def _manifest(
-    repository: HotRepository, channel: str, sequence: int, sha256: str
-) -> Manifest:
-    target = wire.manifest_target(channel, sequence)
-    manifest = await _decoded(repository, target, sha256, Manifest)
-    if (manifest.channel, manifest.sequence) != (channel, sequence):
-        raise StoreError(f"{target}: is of {manifest.channel} release {manifest.sequence}")
-    return manifest
-
-
-async def _decoded(repository: HotRepository, target: str, sha256: str, kind: type[T]) -> T:
-    return wire.decode(
-        await _bytes(repository, target, sha256, wire.MAX_MANIFEST_BYTES), kind, target
-    )
-
-
-async def _bytes(repository: HotRepository, target: str, sha256: str, max_bytes: int) -> bytes:
-    place = Place(
-        repository.name, f"targets/{wire.blob_name(target, sha256)}", Kind.document, sha256
-    )
-    try:
-        data = await repository.read(place, max_bytes=max_bytes)
-    except MissingError as exc:
-        raise StoreError(f"{target}: named by signed metadata, missing") from exc
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise StoreError(f"{target}: damaged in the store")
-    return data
+def _clashes(offers: Sequence[Offer]) -> set[str]:
+    return set(clashes((offer.name, databases(offer.pointed)) for offer in offers))
