@@ -105,7 +105,8 @@ class TestCvdupdate:
         quarantine = daily.folder / "quarantine"
         quarantine.mkdir()
         await upstream.fetch(quarantine, Pull(daily.now))
-        assert upstream.transcript.requests == len(daily.server.asked)
+        asked = [daily.server.queries[0], *daily.server.asked]  # its own query is not told
+        assert upstream.transcript.requests == len(asked)
         assert upstream.transcript.received >= len(daily.server.files["daily.cvd"])
 
     async def test_garbage_that_it_takes_is_refused_and_asked_for_again(
@@ -216,13 +217,22 @@ class TestFreshclam:
         assert not any("cdiff" in path for path in genuine.server.paths)
         assert any("cdiff" in lack for lack in genuine.upstream().lacks)
 
-    async def test_no_change_is_a_small_request(self, genuine: Pulling) -> None:
+    async def test_no_change_is_a_small_request_of_our_own(self, genuine: Pulling) -> None:
         genuine.server.genuine(1)
         await genuine.release()
         genuine.server.forget()
-        await genuine.release()
-        assert [asked.range for asked in genuine.server.asked] == ["bytes=0-511"]
+        assert await genuine.pull() is None
+        (asked,) = genuine.server.asked
+        assert (asked.range, asked.agent.partition("/")[0]) == ("bytes=0-511", "sigmirror")
         assert genuine.server.sent == 0
+
+    async def test_an_older_database_is_a_rollback(self, genuine: Pulling) -> None:
+        genuine.server.genuine(2)
+        await genuine.release()
+        genuine.server.genuine(1)
+        genuine.server.dates = False
+        with pytest.raises(RollbackError, match="version 1; version 2 was there before"):
+            await genuine.pull()
 
     async def test_its_requests_are_told_and_the_password_is_not(self, genuine: Pulling) -> None:
         genuine.credential = Credential("mirror", Secret("s3cret/word"))
@@ -231,9 +241,10 @@ class TestFreshclam:
         await genuine.release()
         written = (genuine.folder / "state/freshclam/freshclam.conf").stat()
         assert written.st_mode & 0o777 == 0o600
-        genuine.server.statuses["*"] = (500, {})
+        genuine.server.genuine(2)
         upstream = genuine.upstream()
         offer = await upstream.check(now=genuine.now)
+        genuine.server.statuses["*"] = (500, {})
         with pytest.raises(FetchError) as caught:
             await upstream.fetch(genuine.folder / "quarantine-1", Pull(genuine.now))
         told = f"{caught.value} {caught.value.hint} {upstream.transcript.text()} {offer}"
@@ -248,18 +259,24 @@ class TestFreshclam:
     async def test_a_block_is_a_cool_down(
         self, genuine: Pulling, status: int, headers: dict[str, str], seconds: float
     ) -> None:
+        genuine.server.genuine(1)
+        upstream = genuine.upstream()
+        await upstream.check(now=genuine.now)
         genuine.server.statuses["*"] = (status, headers)
         with pytest.raises(BusyError, match=str(status)) as caught:
-            await genuine.pull()
+            await upstream.fetch(genuine.folder, Pull(genuine.now))
         assert caught.value.seconds == seconds
-        genuine.server.forget()
+        genuine.server.statuses.clear()
         with pytest.raises(BusyError, match="asks nothing before"):
             await genuine.pull()
-        assert genuine.server.asked == []
 
     async def test_its_failure_is_told_in_its_own_words(self, genuine: Pulling) -> None:
+        genuine.server.genuine(1)
+        upstream = genuine.upstream()
+        await upstream.check(now=genuine.now)
+        genuine.server.files.clear()
         with pytest.raises(FetchError, match=r"freshclam: exit \d+: ERROR: .*"):
-            await genuine.pull()
+            await upstream.fetch(genuine.folder, Pull(genuine.now))
 
     async def test_what_it_takes_is_proven_again(self, genuine: Pulling) -> None:
         genuine.server.genuine(1)
@@ -268,6 +285,7 @@ class TestFreshclam:
         data = bytearray(database.read_bytes())
         data[-1] ^= 1
         database.write_bytes(data)
+        genuine.last = ""
         with pytest.raises(TrustError, match=r"test\.cvd"):
             await genuine.pull()
         assert (await genuine.release()).release == "test-1"

@@ -80,7 +80,7 @@ class CvdUpdate:
         versions = await ask_record(self._around)
         return Advertised(versions, f"dns {self._settings.dns}", "answered")
 
-    async def bring(self, advertised: Advertised, pull: Pull) -> None:  # noqa: ARG002 - of the contract
+    async def bring(self, advertised: Advertised, pull: Pull) -> None:  # noqa: ARG002 - it asks itself
         """Run it once and tell its troubles as ours."""
         await asyncio.to_thread(self._prepare)
         executable = find_cvdupdate(self._settings)
@@ -92,7 +92,7 @@ class CvdUpdate:
             ca_file=self._settings.ca_file,
         )
         for found in self._own_requests(ran.output):
-            self._note(found)
+            self._note(found, pull)
         if ran.code:
             raise FetchError(f"cvdupdate: exit {ran.code}: {ran.told('ERROR', 'WARNING')}")
 
@@ -153,11 +153,11 @@ class CvdUpdate:
             if urlsplit(found["origin"]).hostname == host:
                 yield found
 
-    def _note(self, found: re.Match[str]) -> None:
+    def _note(self, found: re.Match[str], pull: Pull) -> None:
         """Take one exchange into the transcript, and stop at one that sends us away."""
         self._around.note(
             f"{found['origin']}{found['path']}", int(found["status"]), int(found["length"] or 0),
-            retry_after=f"{self._wait_seconds():.0f}",
+            retry_after=f"{self._wait_seconds():.0f}", pull=pull,
         )  # fmt: skip
 
     def _wait_seconds(self) -> float:

@@ -65,7 +65,7 @@ class Surroundings:
                 credentialed=answer.credentialed, missing_means_blocked=False,
             )  # fmt: skip
 
-    def note(self, url: str, status: int, length: int, *, retry_after: str) -> None:
+    def note(self, url: str, status: int, length: int, *, retry_after: str, pull: Pull) -> None:
         """Take what a program was answered into the transcript, and mind what it means.
 
         Raises:
@@ -75,6 +75,8 @@ class Surroundings:
         exchange = self.transcript.begin(url)
         exchange.status = status
         self.transcript.count(exchange, length)
+        if length:
+            pull.on_bytes(length)
         headers = {"Retry-After": retry_after}
         self.judge(Answer(status, headers, exchange.url, bool(self.access.auth)))
 
@@ -114,7 +116,10 @@ async def ask_record(around: Surroundings) -> dict[str, int]:
 
     """
     settings = around.settings
-    found = read_record(await ask_txt(settings.dns, around.resolver), settings.databases)
+    exchange = around.transcript.begin(settings.dns, method="TXT")
+    text = await ask_txt(settings.dns, around.resolver)
+    around.transcript.count(exchange, len(text))
+    found = read_record(text, settings.databases)
     for name in settings.databases:
         if name in RECORD_FIELDS and name not in found:
             raise FetchError(f"dns: {settings.dns}: tells no version of {name}")

@@ -18,6 +18,7 @@ from mirror.upstream.answers import BusyError
 from mirror.upstream.base import Pull
 from mirror.upstream.clamav import program
 from mirror.upstream.clamav.drivers import Advertised, Surroundings, ask_record
+from mirror.upstream.clamav.native import Native, check_risen
 
 INSTALLED_AT = "/usr/bin/freshclam"
 INSTALL = "apt-get install clamav-freshclam"
@@ -67,13 +68,16 @@ class Freshclam:
         self._config = self._folder / "freshclam.conf"
 
     async def advertised(self) -> Advertised:
-        """Ask the record, where there is one; else only a run tells."""
+        """Ask the record; a mirror without one is asked as ``native`` does, before each run."""
         if not self._settings.dns:
-            return Advertised({}, self._around.shown, "not asked")
+            return await Native(self._around).advertised()
         return Advertised(await ask_record(self._around), f"dns {self._settings.dns}", "answered")
 
-    async def bring(self, advertised: Advertised, pull: Pull) -> None:  # noqa: ARG002 - of the contract
+    async def bring(self, advertised: Advertised, pull: Pull) -> None:
         """Run it once and tell its troubles as ours."""
+        if not self._settings.dns:
+            held = await asyncio.to_thread(self._around.working.versions)
+            check_risen(self._around, advertised, held)
         await asyncio.to_thread(self._prepare)
         executable = find_freshclam(self._settings)
         ran = await program.run(
@@ -86,7 +90,7 @@ class Freshclam:
             ca_file=self._settings.ca_file,
         )  # fmt: skip
         for said in _said(ran.output):
-            self._note(said)
+            self._note(said, pull)
         if cooling := _COOLING.search(ran.output):
             raise self._still_cooling(cooling[1], pull.now)
         if ran.code:
@@ -122,13 +126,13 @@ class Freshclam:
         )
         return urlunsplit(parts._replace(netloc=f"{pair}@{parts.netloc}"))
 
-    def _note(self, said: _Said) -> None:
+    def _note(self, said: _Said, pull: Pull) -> None:
         """Take one exchange into the transcript, and stop at one that sends us away."""
         parts = urlsplit(self._around.base)
         length = int(said.length) if said.length.isdigit() else 0
         self._around.note(
             f"{parts.scheme}://{parts.netloc}{said.path}", said.status, length,
-            retry_after=said.retry_after,
+            retry_after=said.retry_after, pull=pull,
         )  # fmt: skip
 
     def _still_cooling(self, until: str, now: datetime) -> BusyError:

@@ -75,26 +75,34 @@ class Native:
     async def bring(self, advertised: Advertised, pull: Pull) -> None:
         """Bring each database that is newer than the one held, and signatures that are missing."""
         held = await self._held()
+        check_risen(self._around, advertised, held)
         async with self._asking() as asking:
             for name, version in advertised.versions.items():
-                self._check_risen(name, held.get(name, 0), version)
                 if version > held.get(name, 0):
                     await asking.database(name, version, pull)
                 else:
                     await asking.sign(name, version)
 
-    def _check_risen(self, name: str, held: int, offered: int) -> None:
-        if offered < held:
-            raise RollbackError(
-                f"{self._around.shown}/{cvd_name(name)}: version {offered}; "
-                f"version {held} was there before",
-                hint="nothing was published; ask who runs that mirror",
-            )
-
     @contextlib.asynccontextmanager
     async def _asking(self) -> AsyncIterator["_Asking"]:
         async with VendorClient(self._around.access, self._around.transcript) as client:
             yield _Asking(self._around, client)
+
+
+def check_risen(around: Surroundings, advertised: Advertised, held: Mapping[str, int]) -> None:
+    """Check that a mirror has nothing that is older than what it had before.
+
+    Raises:
+        RollbackError: it has.
+
+    """
+    for name, version in advertised.versions.items():
+        if version < held.get(name, 0):
+            raise RollbackError(
+                f"{around.shown}/{cvd_name(name)}: version {version}; version {held[name]} was "
+                "there before",
+                hint="nothing was published; ask who runs that mirror",
+            )
 
 
 @dataclass(frozen=True, slots=True)
