@@ -137,8 +137,9 @@ def _licences(site: MirrorSite, now: datetime) -> Iterator[Error]:
 
 def _upstreams(site: MirrorSite) -> Iterator[Error]:
     for upstream in site.settings.upstream:
-        for key in ("folder", "root", "ca_file"):
-            value = getattr(upstream, key)
+        named = [(key, getattr(upstream, key)) for key in ("folder", "root", "ca_file")]
+        named += [("verify_keys", name) for name in upstream.verify_keys]
+        for key, value in named:
             if value and not Path(value).exists():
                 yield SettingsError(f"upstream {upstream.name}: {key}: {value}: does not exist")
         yield from list(_clamav(upstream)) or _raised(partial(site.ingest, upstream.name))

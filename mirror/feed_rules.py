@@ -121,6 +121,9 @@ def _keys(upstream: UpstreamSettings) -> Iterator[str]:
 
 
 def _names(upstream: UpstreamSettings) -> Iterator[str]:
+    last = upstream.url.partition("?")[0].rpartition("/")[2]
+    if not (upstream.names or upstream.save_as) and (not last or "{token}" in last):
+        yield "save_as: missing, url ends in no name"
     named = {"names": upstream.names, "save_as": (upstream.save_as,) if upstream.save_as else ()}
     for key, paths in named.items():
         try:

@@ -17,6 +17,7 @@ from mirror.upstream.http import versions
 from mirror.upstream.http.asking import Asking
 from mirror.upstream.http.contents import Contents, contents
 from mirror.upstream.http.fetching import Fetched, Fetching
+from mirror.upstream.http.memory import Memory, Signed, check_order, signed_times
 from mirror.upstream.http.naming import release_name, vendor_time
 from mirror.upstream.http.sources import Source, sources, version_address
 from mirror.upstream.http.verifying import read_keys
@@ -43,7 +44,9 @@ class HttpUpstream:
         self._access = Access.of(feed.settings, auth)
         self._redactor = self._access.redactor
         self.transcript = Transcript(self._redactor)
+        self._memory = Memory(feed.folder)
         self._known = ""  # the version that `check` saw in this pull
+        self._signed: Signed = {}  # and when what it fetched was signed
 
     async def check(self, *, now: datetime) -> Offer:  # noqa: ARG002 - of the contract
         """Ask for what tells the version, and for nothing else."""
@@ -70,11 +73,20 @@ class HttpUpstream:
                 github = self._github_release()
                 fetching = Fetching(self._settings, client, keys, github, quarantine, pull)
                 version, fetched = await self._settled(fetching)
+            await self._check_signed(fetched)
             brought = await asyncio.to_thread(contents, fetched, fetching)
             return self._candidate(version, fetched, brought, quarantine)
 
     async def settle(self) -> None:
-        """Do nothing: the next check compares versions."""
+        """Remember when what is published was signed."""
+        if self._signed:
+            await asyncio.to_thread(self._memory.add, self._signed)
+
+    async def _check_signed(self, fetched: tuple[Fetched, ...]) -> None:
+        self._signed = signed_times(fetched)
+        if self._signed:
+            before = await asyncio.to_thread(self._memory.read)
+            check_order(self._signed, before, self._address)
 
     @property
     def _address(self) -> str:
