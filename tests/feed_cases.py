@@ -24,6 +24,7 @@ from tests.mirror.stand_in import (
     BLOCK_PAGE,
     MODIFIED,
     Answer,
+    Asked,
     Door,
     StandIn,
     by_form,
@@ -119,9 +120,8 @@ class Shop:
     def release_on_github(self, tag: str, name: str, data: bytes) -> None:
         """Tell of a release as GitHub's API does, and offer its file."""
         self.offer(f"/YARAHQ/yara-forge/releases/latest/download/{name}", data)
-        self.vendor.put(f"/sum/{name}", data, "sha256")
-        digest = self.vendor.files[f"/sum/{name}.sha256"].split()[0].decode()
-        asset = {"name": name, "size": len(data), "digest": f"sha256:{digest}"}
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        asset = {"name": name, "size": len(data), "digest": digest}
         told = {"tag_name": tag, "assets": [asset], "draft": False}
         at = "/repos/YARAHQ/yara-forge/releases/latest"
         self.offer(at, json.dumps(told).encode())
@@ -196,6 +196,16 @@ def clamav(shop: Shop, version: int) -> dict[str, bytes]:
     return {"test.cld": expanded.getvalue()}
 
 
+def asking_for(door: Door, wanted: Mapping[str, str]) -> Door:
+    """Admit through a door who also asks, in query or form, for what the feed wants said."""
+
+    def admit(asked: Asked) -> str | int:
+        said = {**asked.query, **asked.form}
+        return door(asked) if wanted.items() <= said.items() else 400
+
+    return admit
+
+
 @dataclass(frozen=True)
 class Case:
     """One feed: its door, what it sells, how it refuses and with which exit code we end."""
@@ -233,7 +243,7 @@ CASES: dict[str, Case] = {
     "MalwarePatrol": Case(
         single("/cgi/getfile", "malwarepatrol.db"),
         Assurance.none,
-        door=by_query("receipt", TOKEN),
+        door=asking_for(by_query("receipt", TOKEN), {"product": "8", "list": "clamav_basic"}),
     ),
     "URLhaus": Case(
         named("/v2/files/exports", ("urlhaus_clamav.ndb",)), Assurance.digest, door=by_path(TOKEN)
@@ -255,7 +265,9 @@ CASES: dict[str, Case] = {
     ),
     "YARA Forge": Case(forge, Assurance.digest, refused=ANONYMOUS),
     "Valhalla": Case(
-        single("/api/v1/get", "valhalla.yar"), Assurance.none, door=by_form("apikey", TOKEN)
+        single("/api/v1/get", "valhalla.yar"),
+        Assurance.none,
+        door=asking_for(by_form("apikey", TOKEN), {"format": "text"}),
     ),
     "Any file or archive over HTTP": Case(
         generic, Assurance.signed, door=by_header("X-Api-Key", "a-plain-token")
