@@ -9,6 +9,7 @@ import pytest
 
 from keys.errors import ExpiredError, MissingError, NameRefusedError, StateError, StoreError
 from keys.model.release import LICENCE_STATUS_TARGET, File, Pin, Pointer
+from keys.model.sidecars import decode_sidecars, sidecars_target
 from mirror.edition import Editions, Order
 from mirror.journal import Journal
 from mirror.publish import Label, Published, Publishing
@@ -318,10 +319,12 @@ async def test_a_memory_store_serves_as_well(mirror: Mirror, tmp_path: Path) -> 
 
 
 PROGRAM = """
+from mirror.publish import Publishing
 from tests.mirror.site import BY, NOW, Mirror, candidate
 mirror, folder = Mirror(Path(sys.argv[1])), Path(sys.argv[2])
+publishing = Publishing(mirror.editions, keep_releases=10, sidecars=mirror.sidecar_key)
 files = {f"rules-{n}.yar": b"new %d" % n for n in range(3)} | {"kept.yar": b"kept"}
-run(mirror.publishing().release(
+run(publishing.release(
     candidate(folder, files), channel="inhouse", track="stable", by=BY, now=NOW))
 """
 
@@ -345,6 +348,11 @@ def test_a_kill_at_any_change_of_a_publish_leaves_the_old_repository_whole(
     def check(when: str) -> None:
         client = mirror.client(tmp_path / f"client-{rounds}")
         assert client.contents("inhouse") in (old, new), when
+        manifest = client.offered("inhouse")
+        if manifest.sidecars:
+            target = sidecars_target("inhouse", manifest.sequence)
+            signed = decode_sidecars(client.blob(target, manifest.sidecars, 1 << 20), target)
+            assert signed.signatures.keys() == new.keys(), when
         asyncio.run(publish(mirror, tmp_path / f"again-{rounds}", new))
         assert client.contents("inhouse") == new, when
         plain = mirror.client(tmp_path / f"cold-{rounds}")
