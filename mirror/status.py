@@ -16,7 +16,9 @@ from mirror import reloads
 from mirror.catalogue import Catalogue, read_catalogue
 from mirror.fleet.sharing import Sharing, strictest
 from mirror.licences import dates_of
+from mirror.offers import clashes, databases, rank, ranking
 from mirror.policy import read_choice
+from mirror.rollout import STABLE
 from mirror.settings import SITE, LicenceSettings
 from mirror.site import MirrorSite
 from mirror.upstream_status import UpstreamStatus, read_upstream, troubles
@@ -49,6 +51,7 @@ class Channel(msgspec.Struct, frozen=True):
 
     ``chosen`` is where this site's policy points, for a channel that is passed through.
     ``redistribution`` is what its newest release and the settings say, the stricter of it.
+    ``databases`` are those that ``/clamav/`` serves of it.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Channel(msgspec.Struct, frozen=True):
     chosen: dict[str, int] = {}
     content: Content = "definitions"
     redistribution: Redistribution = "public"
+    databases: tuple[str, ...] = ()
 
 
 class RepositoryStatus(msgspec.Struct, frozen=True):
@@ -106,6 +110,7 @@ async def read_status(site: MirrorSite, *, now: datetime) -> Status:
         *(line for repository in repositories for line in _troubles(repository)),
         *(line for upstream in upstreams for line in troubles(upstream)),
         *(line for licence in licences for line in _ending(licence)),
+        *_clashes(site, repositories),
         *_refused(site),
     ]
     return Status(now, repositories, upstreams, licences, problems)
@@ -175,6 +180,7 @@ def _channel(catalogue: Catalogue, policy: Mapping[str, Pointer], said: Redistri
         chosen,
         latest.content if latest else "definitions",
         strictest((said, latest.redistribution)) if latest else said,
+        databases(catalogue.releases.get((chosen or tracks).get(STABLE, 0))),
     )
 
 
@@ -209,6 +215,14 @@ def _flags(licence: Licence, usable: Sequence[Licence]) -> tuple[str, ...]:
     """List the flags; typed dates name no organisation and no kind, so they have none."""
     same = [one for one in usable if one.organisation == licence.organisation]
     return flags(same, Usage()) if licence.organisation else ()
+
+
+def _clashes(site: MirrorSite, repositories: Iterable[RepositoryStatus]) -> Iterator[str]:
+    """Tell of databases that several channels hold."""
+    order = ranking(site.settings.upstream)
+    found = [(one.name, channel) for one in repositories for channel in one.channels]
+    found.sort(key=lambda pair: rank(pair[0], pair[1].name, order))
+    yield from clashes((f"{name}/{channel.name}", channel.databases) for name, channel in found)
 
 
 def _troubles(repository: RepositoryStatus) -> Iterator[str]:
