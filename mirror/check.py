@@ -11,7 +11,7 @@ from keys.errors import Error, SettingsError
 from mirror.address import Address
 from mirror.feeds import UpstreamSettings
 from mirror.fleet.ledger import open_door
-from mirror.settings import ServeSettings, Settings
+from mirror.settings import LicenceSettings, ServeSettings, Settings
 from mirror.settings import problems as shape
 from mirror.site import MirrorSite, open_online_ring
 from mirror.upstream import clamav
@@ -133,6 +133,21 @@ def _licences(site: MirrorSite, now: datetime) -> Iterator[Error]:
             yield SettingsError(f"licence {licence.name}: password_file: missing")
         if licence.password_file:
             yield from _raised(partial(read_secret, Path(licence.password_file)))
+        yield from _not_brought(site, licence, now)
+
+
+def _not_brought(site: MirrorSite, licence: LicenceSettings, now: datetime) -> Iterator[Error]:
+    """Name upstreams of a kind of content that their licence does not bring."""
+    try:
+        brings = {content.value for content in site.standing(licence, now).licence.content}
+    except Error:
+        return  # told already
+    for upstream in site.settings.upstream:
+        if upstream.licence == licence.name and upstream.content not in brings:
+            yield SettingsError(
+                f"upstream {upstream.name}: content: licence {licence.name} brings "
+                f"{', '.join(sorted(brings)) or 'nothing'}, no {upstream.content}"
+            )
 
 
 def _upstreams(site: MirrorSite) -> Iterator[Error]:

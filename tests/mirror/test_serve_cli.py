@@ -18,7 +18,7 @@ import structlog
 
 from keys import console
 from keys.errors import MissingError, SettingsError
-from keys.model.licence import Licence
+from keys.model.licence import Content, Licence
 from keys.signing.licence import issue, public_half
 from keys.trust.repository import Repository
 from mirror.address import Address
@@ -367,6 +367,39 @@ def test_licences_are_imported_replaced_and_listed(
     assert cli.json("licence", "list")[0]["organisation"] == "株式会社サンプル"
     assert cli("licence", "replace", "av", one) == 4
     assert cli("licence", "import", "other", one) == 2
+
+
+def test_programs_need_a_licence_that_brings_them(cli: Cli, tmp_path: Path, issuer: Issuer) -> None:
+    today = datetime.now(UTC).date()
+    one = but(
+        starts_on=date(2026, 1, 1),
+        ends_on=today + timedelta(days=100),
+        content=(Content.definitions, Content.documents),
+    )
+    with cli.config.open("a") as file:
+        file.write(f"""
+            [[licence]]
+            name = "av"
+            file = "{issued(issuer, tmp_path / "av.lic", one)}"
+            issuer = "{public_half(issuer.key)}"
+            [[upstream]]
+            name = "rules"
+            kind = "drop"
+            channel = "rules"
+            folder = "/"
+            licence = "av"
+            [[upstream]]
+            name = "setup"
+            kind = "drop"
+            channel = "setup"
+            folder = "/"
+            licence = "av"
+            content = "programs"
+        """)
+    (problem,) = cli.json("check-config", expect=2)["problems"]
+    assert problem["message"] == (
+        "upstream setup: content: licence av brings definitions, documents, no programs"
+    )
 
 
 @pytest.fixture
