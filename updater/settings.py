@@ -50,6 +50,7 @@ class ReportSettings(Table, frozen=True):
     """What the mirror is told of this host, where the host has a credential."""
 
     enabled: bool = True
+    member: str = ""  # with a pool's credential: this one's own name; {hostname} is replaced
     heartbeat_seconds: Seconds = 300  # daemon: between two reports, runs or not
     detections_command: tuple[str, ...] = ()  # prints how many detections there were
     seats_command: tuple[str, ...] = ()  # prints how many seats are in use

@@ -4,6 +4,7 @@ Reports wait on disk until a mirror took them. What the engines' histories gaine
 newest one, signed by the host.
 """
 
+import socket
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -82,7 +83,7 @@ class Teller:
         if not (file and self._settings.report.enabled):
             return None
         try:
-            host = read_credential(Path(file)).username
+            host = reporting_name(self._settings)
             report = compose(
                 run, self._settings.engine, self._places, host=host, occasion=occasion, at=self._now
             )
@@ -95,7 +96,7 @@ class Teller:
         series, sent = self._outbox.series(), 0
         if series.quiet_until and self._now < series.quiet_until:
             return Told(0, len(self._outbox.waiting()), series.note)
-        path = f"v1/hosts/{quote(host, safe='')}"
+        path = f"v1/hosts/{quote(host, safe='~')}"
         until, note = time.monotonic() + MAX_SECONDS, ""
         numbers = self._outbox.waiting()[:MAX_SENT]
         for number in numbers:
@@ -176,6 +177,18 @@ class Teller:
         from updater.identity import Identity  # noqa: PLC0415 - only where something is signed
 
         return Identity.of(self._outbox.folder / "host.key")
+
+
+def reporting_name(settings: Settings) -> str:
+    """Tell the name this host reports under: its credential's, and in a pool its own after it.
+
+    Raises:
+        SettingsError: the credential file.
+
+    """
+    name = read_credential(Path(settings.credential_file)).username
+    member = settings.report.member.replace("{hostname}", socket.gethostname())
+    return f"{name}~{member}" if member else name
 
 
 def _gained(place: Place, after: str, left: int) -> tuple[tuple[str, ...], str, int]:

@@ -10,8 +10,8 @@ import msgspec
 
 from keys.errors import UsageError
 from keys.signing.layout import SITE
-from mirror.cli.hosts import asked
 from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.fleet.asking import asked
 from mirror.fleet.explanation import Explanation, Offered
 from mirror.fleet.explanation import explain as explained
 from mirror.fleet.health import Line, lines

@@ -1,7 +1,8 @@
 """`sigmirror host`: which scanner hosts may fetch."""
 
+import asyncio
+import hashlib
 import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,17 @@ from keys import files
 from keys.console import LazyGroup
 from keys.credentials import Secret
 from keys.errors import StateError, UsageError
+from keys.invitation import Invitation
+from mirror.cli.credentials import check_place, hand_over, handing_over, read_names
 from mirror.cli.options import config_option, json_option, now, open_site
 from mirror.cli.rows import show
-from mirror.fleet.hosts import Host, Hosts
+from mirror.fleet.asking import asked, has_desk
+from mirror.fleet.hosts import Host, Hosts, Invited
 from mirror.fleet.ledger import hosts_file
+from mirror.settings import SITE, Settings
+from mirror.site import MirrorSite
+
+MAX_ROOT_BYTES = 1 << 20
 
 _SPAN = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -40,7 +48,7 @@ class Span(click.ParamType[timedelta]):
 
 _out = click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     help="Write the credential to this file (mode 0600) instead of printing it.",
 )
 
@@ -50,14 +58,65 @@ def host() -> None:
     """Admit scanner hosts (access = "hosts"); each has a token of its own."""
 
 
-@host.command("add", epilog="Example: sigmirror host add mx1 --out mx1.cred")
+@host.command("add", epilog="Example: sigmirror host add --from hosts.txt --out credentials")
+@config_option
+@click.option("--from", "names_file", type=click.Path(path_type=Path, dir_okay=False),
+              help="Admit every name in this file: one on each line, # comments.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Write the credential to this file (mode 0600) instead of printing it; with "
+              "--from to NAME.cred in this folder.")  # fmt: skip
+@click.option("--pool", is_flag=True, help="One credential for many hosts, such as pods.")
+@click.argument("name", default="")
+def add_host(
+    *, config: Path, names_file: Path | None, out: Path | None, pool: bool, name: str
+) -> None:
+    """Admit the host NAME; its credential is shown only this once."""
+    if bool(name) == bool(names_file):
+        raise UsageError("give either NAME or --from FILE")
+    if names_file is None:
+        check_place(out)
+        with hosts_file(open_site(config).folder).replacing() as record:
+            record.value, secret = record.value.add(name, now=now(), pool=pool)
+        _hand_over(name, secret, out)
+    elif out is None:
+        raise UsageError("--from: name the folder for the credentials with --out")
+    else:
+        _add_all(config, read_names(names_file), out, pool=pool)
+
+
+def _add_all(config: Path, names: list[str], out: Path, *, pool: bool) -> None:
+    file = hosts_file(open_site(config).folder)
+    with file.changing() as hosts:
+        after, secrets = hosts.add_all(names, now=now(), pool=pool)
+        with handing_over(out, secrets) as written:
+            file.write(after)
+    click.echo(f"admitted {len(written)}; their credentials are in {out}")
+
+
+@host.command("invite", epilog="Example: sigmirror host invite mx1 --expires 24h")
 @config_option
 @_out
+@click.option("--expires", type=Span(), default="24h", show_default=True,
+              help="How long the invitation can be used.")  # fmt: skip
 @click.argument("name")
-def add_host(*, config: Path, out: Path | None, name: str) -> None:
-    """Admit the host NAME; its credential is shown only this once."""
-    _refuse_taken(out)
-    _hand_over(name, _change_hosts(config, lambda hosts: hosts.add(name, now=now())), out)
+def invite_host(*, config: Path, out: Path | None, expires: timedelta, name: str) -> None:
+    """Invite the host NAME: a line that works once, for `sigupdate enrol` on that host.
+
+    It carries the sha256 of the site's root, so the host needs nothing else to trust this mirror.
+    """
+    check_place(out)
+    site = open_site(config)
+    root = _root_sha256(site)
+    with hosts_file(site.folder).replacing() as record:
+        record.value, secret = record.value.invite(name, now=now(), expires=expires)
+    text = Invitation(name, root, secret).text()
+    hand_over(text, out, hint=f"run `sigmirror host invite {name}` for a new one")
+
+
+def _root_sha256(site: MirrorSite) -> str:
+    path = site.folder / "r" / SITE / "metadata" / "1.root.json"
+    data = files.read(path, max_bytes=MAX_ROOT_BYTES, limit="MAX_ROOT_BYTES", error=StateError)
+    return hashlib.sha256(data).hexdigest()
 
 
 @host.command("rotate", epilog="Example: sigmirror host rotate mx1 --overlap 24h --out mx1.cred")
@@ -67,9 +126,10 @@ def add_host(*, config: Path, out: Path | None, name: str) -> None:
               help="How long the old token still counts.")  # fmt: skip
 @click.argument("name")
 def rotate_host(*, config: Path, out: Path | None, overlap: timedelta, name: str) -> None:
-    """Give the host NAME a new token."""
-    _refuse_taken(out)
-    secret = _change_hosts(config, lambda hosts: hosts.rotate(name, now=now(), overlap=overlap))
+    """Give the host or pool NAME a new token."""
+    check_place(out)
+    with hosts_file(open_site(config).folder).replacing() as record:
+        record.value, secret = record.value.rotate(name, now=now(), overlap=overlap)
     _hand_over(name, secret, out)
 
 
@@ -77,27 +137,46 @@ def rotate_host(*, config: Path, out: Path | None, overlap: timedelta, name: str
 @config_option
 @click.argument("name")
 def remove_host(*, config: Path, name: str) -> None:
-    """Admit the host NAME no longer."""
-    file = hosts_file(open_site(config).folder)
-    with file.changing() as hosts:
-        file.write(hosts.remove(name))
+    """Admit the host or pool NAME no longer, and list it no more; its record stays."""
+    settings = open_site(config).settings
+    with hosts_file(settings.folder).replacing() as record:
+        record.value = record.value.remove(name)
     click.echo(f"removed {name}")
+    _forget(settings, name)
+
+
+def _forget(settings: Settings, name: str) -> None:
+    if not has_desk(settings):
+        return
+    try:
+        asyncio.run(asked(settings, lambda desk: desk.remove(name)))
+    except StateError as exc:
+        raise StateError(
+            f"{name} is admitted no longer, but is still listed: {exc}",
+            hint="its last report stays listed until the database answers; run this again then",
+        ) from exc
 
 
 @host.command("list")
 @config_option
 @json_option
 def list_hosts(*, config: Path, as_json: bool) -> None:
-    """List the hosts; tokens are not kept and cannot be shown."""
+    """List hosts, pools and open invitations; tokens are not kept and cannot be shown."""
     at = now()
-    hosts = hosts_file(open_site(config).folder).read().hosts
-    rows = [_host_row(name, one, at) for name, one in sorted(hosts.items())]
+    hosts = hosts_file(open_site(config).folder).read()
+    rows = [_host_row(name, one, at) for name, one in sorted(hosts.hosts.items())]
+    rows += [_invited_row(name, one) for name, one in _invited(hosts, at)]
     show(rows, as_json=as_json)
+
+
+def _invited(hosts: Hosts, at: datetime) -> list[tuple[str, Invited]]:
+    return sorted((name, one) for name, one in hosts.invitations.items() if one.is_open(at))
 
 
 def _host_row(name: str, one: Host, at: datetime) -> dict[str, Any]:
     return {
         "name": name,
+        "kind": "pool" if one.pool else "host",
         "created": one.created,
         "rotated": one.rotated,
         "tokens": sum(token.counts(at) for token in one.tokens),
@@ -105,29 +184,10 @@ def _host_row(name: str, one: Host, at: datetime) -> dict[str, Any]:
     }
 
 
-def _change_hosts(config: Path, change: Callable[[Hosts], tuple[Hosts, Secret]]) -> Secret:
-    file = hosts_file(open_site(config).folder)
-    with file.changing() as hosts:
-        after, secret = change(hosts)
-        file.write(after)
-    return secret
-
-
-def _refuse_taken(out: Path | None) -> None:
-    if out is not None and not out.parent.is_dir():
-        raise UsageError(f"{out}: {out.parent} is no folder; nothing was changed")
+def _invited_row(name: str, one: Invited) -> dict[str, Any]:
+    return {"name": name, "kind": "invited", "created": one.created, "until": one.ends}
 
 
 def _hand_over(name: str, secret: Secret, out: Path | None) -> None:
     line = f"{name}:{secret.reveal()}"
-    if out is None:
-        click.echo(line)
-        return
-    try:
-        files.write(out, line.encode() + b"\n", mode=0o600)
-    except OSError as exc:
-        raise StateError(
-            f"{out}: {exc.strerror or exc}",
-            hint=f"run `sigmirror host rotate {name}` for a new one",
-        ) from exc
-    click.echo(f"wrote {out}")
+    hand_over(line, out, hint=f"run `sigmirror host rotate {name}` for a new one")

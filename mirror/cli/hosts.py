@@ -1,10 +1,9 @@
 """`sigmirror hosts`, `history`, `verify-log`: what the fleet runs, what it ran, and is it so."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import click
 import msgspec
@@ -12,13 +11,12 @@ import msgspec
 from keys.errors import UsageError
 from mirror.cli.host import Span
 from mirror.cli.options import config_option, json_option, now
+from mirror.fleet.asking import asked
 from mirror.fleet.audit import faults
-from mirror.fleet.desk import Desk, Past, open_desk
+from mirror.fleet.desk import Desk, Past
 from mirror.fleet.health import Health, Line, lines, totals
 from mirror.fleet.ledger import hosts_file
-from mirror.settings import Settings, load
-
-T = TypeVar("T")
+from mirror.settings import load
 
 
 @click.command(epilog="Example: sigmirror hosts --stale 26h --channel clamav")
@@ -36,13 +34,15 @@ def hosts(*, config: Path, as_json: bool, stale: timedelta | None, channel: str)
     settings = load(config)
     limit = stale or timedelta(hours=settings.fleet.stale_hours)
     rows = asyncio.run(asked(settings, lambda desk: desk.hosts()))
-    admitted = hosts_file(settings.folder).read().hosts
-    found = lines(rows, admitted, now=now(), stale=limit, channel=channel)
+    admitted = hosts_file(settings.folder).read()
+    found = lines(rows, admitted.singles, now=now(), stale=limit, channel=channel)
+    pools = sorted(name for name, one in admitted.hosts.items() if one.pool)
     if as_json:
         told = {"hosts": [msgspec.to_builtins(line) for line in found], "totals": totals(found)}
+        told["pools"] = {name: len({x.host for x in found if x.pool == name}) for name in pools}
         click.echo(msgspec.json.encode(told).decode())
     else:
-        for text in _table(found, at=now()):
+        for text in _table(found, pools, at=now()):
             click.echo(text)
     return int(any(line.health is not Health.ok for line in found))
 
@@ -90,32 +90,34 @@ def verify_log(*, config: Path, as_json: bool) -> int:
     return 3 if found else 0
 
 
-async def asked(settings: Settings, question: Callable[[Desk], Awaitable[T]]) -> T:
-    """Open the desk for one question."""
-    desk = await open_desk(settings)
-    try:
-        return await question(desk)
-    finally:
-        await desk.database.close()
-
-
-def _table(found: list[Line], *, at: datetime) -> Iterator[str]:
-    for line in found:
-        engine = line.engine
-        loads = ", ".join(f"{load.channel} {load.sequence}" for load in line.loads)
-        told = [
-            line.host,
-            engine.engine if engine else "-",
-            loads or "-",
-            engine.proof if engine else "-",
-            engine.track if engine else "-",
-            _age(at - line.received) if line.received else "never",
-            line.health.value,
-        ]
-        yield "  ".join(told) + (f"  {line.trouble}" if line.trouble else "")
+def _table(found: list[Line], pools: list[str], *, at: datetime) -> Iterator[str]:
+    """Write a line for each host, those of a pool below it, and the totals."""
+    members = {line.pool for line in found if line.pool} | {*pools}
+    for name in sorted({line.host for line in found if not line.pool} | members):
+        if name in members:
+            own = [line for line in found if line.pool == name]
+            yield f"{name}  pool, {len({line.host for line in own})} reporting"
+            yield from (f"  {_row(line, at)}" for line in own)
+        else:
+            yield from (_row(line, at) for line in found if line.host == name)
     counted = totals(found)
     words = [f"{count} {word}" for word, count in counted.items() if word != "hosts" and count]
     yield f"{counted['hosts']} hosts" + (": " + ", ".join(words) if words else "")
+
+
+def _row(line: Line, at: datetime) -> str:
+    engine = line.engine
+    loads = ", ".join(f"{load.channel} {load.sequence}" for load in line.loads)
+    told = [
+        line.host,
+        engine.engine if engine else "-",
+        loads or "-",
+        engine.proof if engine else "-",
+        engine.track if engine else "-",
+        _age(at - line.received) if line.received else "never",
+        line.health.value,
+    ]
+    return "  ".join(told) + (f"  {line.trouble}" if line.trouble else "")
 
 
 def _age(age: timedelta) -> str:

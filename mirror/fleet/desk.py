@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -15,12 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keys import files
 from keys.credentials import read_secret
-from keys.errors import SignatureError
+from keys.errors import LimitError, SignatureError
 from keys.model.release import Instant
 from keys.model.report import EngineTold, HostReport, TroubleTold, signed_text
 from mirror.fleet.audit import CHAIN_START, check, link
 from mirror.fleet.database import Database
-from mirror.fleet.roster import HostRow, read_hosts
+from mirror.fleet.pools import MAX_MEMBERS, SEPARATOR, pool_of
+from mirror.fleet.roster import EngineRow, HostRow, Load
 from mirror.fleet.tables import engines, history, hosts, loads, reports, statements
 from mirror.settings import Settings
 
@@ -51,6 +53,7 @@ class Desk:
 
         Raises:
             SignatureError: its history is not signed by the key it names.
+            LimitError: its pool has ``MAX_MEMBERS`` already.
             StateError: the database refuses; nothing of the report was kept.
 
         """
@@ -62,6 +65,8 @@ class Desk:
             known = (await connection.execute(asked)).mappings().first()
             if await _is_there(connection, report):
                 return False
+            if known is None:
+                await _check_room(connection, report.host)
             link = await _append(connection, reports, report.host, now, body.decode(), {
                 "series": report.series, "number": report.number,
             })  # fmt: skip
@@ -77,7 +82,7 @@ class Desk:
     async def hosts(self, name: str = "") -> list[HostRow]:
         """Return every host by name, or the one of this name."""
         async with self.database.reading() as connection:
-            return await read_hosts(connection, name)
+            return await _rows(connection, name)
 
     async def at(self, time: datetime, host: str = "") -> list[Past]:
         """Return what each engine ran at a time, as its host's history tells."""
@@ -101,17 +106,51 @@ class Desk:
             ]
 
     async def forget(self, before: datetime) -> int:
-        """Remove reports received before a time, all but each host's newest; return how many."""
-        newest = sa.select(sa.func.max(reports.c.id)).group_by(reports.c.host)
+        """Remove reports received before a time, but no known host's newest; return how many."""
+        known = reports.c.host.in_(sa.select(hosts.c.name))
+        newest = sa.select(sa.func.max(reports.c.id)).where(known).group_by(reports.c.host)
         old = reports.delete().where(reports.c.received < before, reports.c.id.not_in(newest))
         async with self.database.changing() as connection:
             return (await connection.execute(old)).rowcount
 
+    async def forget_members(self, before: datetime) -> int:
+        """Forget members of pools that reported last before a time; return how many.
+
+        What they reported goes with its age, their newest report included.
+        """
+        gone = sa.select(hosts.c.name).where(
+            hosts.c.name.contains(SEPARATOR, autoescape=True), hosts.c.received < before
+        )
+        async with self.database.changing() as connection:
+            names = list((await connection.execute(gone)).scalars())
+            for name in names:
+                await _drop(connection, name)
+        return len(names)
+
     async def remove(self, host: str) -> None:
         """Forget what a host that is no more runs; what it reported stays on record."""
+        members = sa.select(hosts.c.name).where(
+            hosts.c.name.startswith(host + SEPARATOR, autoescape=True)
+        )
         async with self.database.changing() as connection:
-            for column in (loads.c.host, engines.c.host, hosts.c.name):
-                await connection.execute(column.table.delete().where(column == host))
+            for name in [host, *(await connection.execute(members)).scalars()]:
+                await _drop(connection, name)
+
+
+async def _drop(connection: AsyncConnection, host: str) -> None:
+    for column in (loads.c.host, engines.c.host, hosts.c.name):
+        await connection.execute(column.table.delete().where(column == host))
+
+
+async def _check_room(connection: AsyncConnection, host: str) -> None:
+    """Refuse one more member of a pool that is full."""
+    pool = pool_of(host)
+    if not pool:
+        return
+    members = hosts.c.name.startswith(pool + SEPARATOR, autoescape=True)
+    asked = sa.select(sa.func.count()).select_from(hosts).where(members)
+    if (await connection.execute(asked)).scalar_one() >= MAX_MEMBERS:
+        raise LimitError(f"pool {pool}: more than MAX_MEMBERS={MAX_MEMBERS} report")
 
 
 async def _is_there(connection: AsyncConnection, report: HostReport) -> bool:
@@ -227,6 +266,35 @@ def _loads(host: str, engine: EngineTold) -> Iterator[dict[str, object]]:
 
 def _first(troubles: Sequence[TroubleTold]) -> str:
     return troubles[0].message if troubles else ""
+
+
+async def _rows(connection: AsyncConnection, name: str) -> list[HostRow]:
+    """Read every host by name, or the one of this name."""
+    by_engine: dict[tuple[str, str], list[Load]] = {}
+    for row in await connection.execute(_chosen(loads, "host", name).order_by("channel")):
+        plain = _without(row._mapping, "host", "engine")  # noqa: SLF001 - SQLAlchemy's public name
+        by_engine.setdefault((row.host, row.engine), []).append(Load(**plain))
+    by_host: dict[str, list[EngineRow]] = {}
+    for row in await connection.execute(_chosen(engines, "host", name).order_by("engine")):
+        plain = _without(row._mapping, "host")  # noqa: SLF001 - as above
+        found = by_engine.get((row.host, row.engine), ())
+        by_host.setdefault(row.host, []).append(EngineRow(**plain, loads=tuple(found)))
+    return [
+        HostRow(
+            **_without(row._mapping, "series", "number", "chain"),  # noqa: SLF001 - as above
+            engines=tuple(by_host.get(row.name, ())),
+        )
+        for row in await connection.execute(_chosen(hosts, "name", name).order_by("name"))
+    ]
+
+
+def _chosen(table: sa.Table, column: str, name: str) -> sa.Select[tuple[object, ...]]:
+    asked = sa.select(table)
+    return asked.where(table.c[column] == name) if name else asked
+
+
+def _without(row: sa.RowMapping, *names: str) -> dict[str, Any]:
+    return {str(key): value for key, value in row.items() if key not in names}
 
 
 async def open_desk(settings: Settings) -> Desk:

@@ -24,13 +24,14 @@ MAX_LOGINS_WAITING = 100
 class Visitor:
     """Who asks; ``licences`` is None for somebody whom no licence bounds.
 
-    ``name`` is that of the credential shown, empty for nobody known; ``is_here`` says that the
-    request comes straight from this machine.
+    ``name`` is that of the credential shown, empty for nobody known; ``is_pool`` says that many
+    hosts share it, ``is_here`` that the request comes straight from this machine.
     """
 
     name: str = ""
     licences: tuple[Licence, ...] | None = None
     is_here: bool = False
+    is_pool: bool = False
 
     def standing(
         self, channel: str, now: datetime, *, seen: datetime | None, content: Content | None
@@ -68,7 +69,9 @@ class OpenDoor:
         if credential is None:
             return Visitor()
         name, token = credential.username, credential.password.reveal()
-        return Visitor(name if self._hosts.admits(name, token, now=now) else "")
+        if not self._hosts.admits(name, token, now=now):
+            return Visitor()
+        return Visitor(name, is_pool=self._hosts.is_pool(name))
 
 
 class HostsDoor:
@@ -85,7 +88,8 @@ class HostsDoor:
             raise CredentialError("a credential is needed")
         if not self._hosts.admits(credential.username, credential.password.reveal(), now=now):
             raise CredentialError("unknown host or wrong token")
-        return Visitor(credential.username)
+        name = credential.username
+        return Visitor(name, is_pool=self._hosts.is_pool(name))
 
 
 class CustomersDoor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from mirror.fleet.pools import pool_of
 from mirror.fleet.roster import EngineRow, HostRow, Load
 
 HOLDS = frozenset({"proven", "probed"})
@@ -23,7 +24,10 @@ class Health(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One engine of one host, fit for a table; ``engine`` is None for a host that has none."""
+    """One engine of one host, fit for a table; ``engine`` is None for a host that has none.
+
+    ``pool`` is the one that the host is a member of, mostly empty.
+    """
 
     host: str
     health: Health
@@ -31,6 +35,7 @@ class Line:
     loads: tuple[Load, ...]
     received: datetime | None
     trouble: str
+    pool: str = ""
 
 
 def lines(
@@ -39,9 +44,10 @@ def lines(
 ) -> list[Line]:  # fmt: skip
     """Judge every host, also those that were admitted and never reported.
 
-    With ``channel`` only engines that read it are listed, and silent hosts.
+    With ``channel`` only engines that read it are listed, and silent hosts. A member of a pool
+    that is silent is gone: nothing is said of it.
     """
-    known = {row.name: row for row in rows}
+    known = {row.name: row for row in rows if not _is_gone(row, now, stale)}
     found: list[Line] = []
     for name in sorted({*known, *admitted}):
         row = known.get(name)
@@ -52,14 +58,20 @@ def lines(
     return found
 
 
+def _is_gone(row: HostRow, now: datetime, stale: timedelta) -> bool:
+    return bool(pool_of(row.name)) and now - row.received > stale
+
+
 def _host(row: HostRow, now: datetime, stale: timedelta, channel: str) -> Iterable[Line]:
     listed = [engine for engine in row.engines if not channel or _reads(engine, channel)]
     if not listed and not row.engines:
-        yield Line(row.name, _of_host(row, now, stale), None, (), row.received, row.trouble)
+        health = _of_host(row, now, stale)
+        yield Line(row.name, health, None, (), row.received, row.trouble, pool_of(row.name))
     for engine in listed:
         loads = tuple(load for load in engine.loads if not channel or load.channel == channel)
         trouble = engine.trouble or engine.held or row.trouble
-        yield Line(row.name, _of(row, engine, now, stale), engine, loads, row.received, trouble)
+        health = _of(row, engine, now, stale)
+        yield Line(row.name, health, engine, loads, row.received, trouble, pool_of(row.name))
 
 
 def _reads(engine: EngineRow, channel: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -13,6 +14,13 @@ from keys.errors import StateError
 MAX_RECORD_BYTES = 256 << 20
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+
+@dataclass(slots=True)
+class Record(Generic[T]):
+    """A value while it is changed."""
+
+    value: T
 
 
 class RecordFile(Generic[T]):
@@ -72,3 +80,16 @@ class RecordFile(Generic[T]):
                 yield self.read()
         except OSError as exc:
             raise StateError(f"{self.path}: {exc.strerror or exc}") from exc
+
+    @contextmanager
+    def replacing(self) -> Iterator[Record[T]]:
+        """Hold the lock, hand out the value, and write what it is when the block ends well.
+
+        Raises:
+            LockedError, StateError: as ``changing`` and ``write``.
+
+        """
+        with self.changing() as value:
+            record = Record(value)
+            yield record
+            self.write(record.value)

@@ -92,6 +92,17 @@ class Gate:
         """Put another door in its place; who has to wait still has to."""
         return Gate(door, self._throttle, self._proxies)
 
+    def address(self, request: web.Request) -> str:
+        """Tell the client's address.
+
+        Raises:
+            Refusal: the request came around the proxy it must come through.
+
+        """
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
+        request[ADDRESS] = self._proxies.client(request.remote or "", forwarded)
+        return str(request[ADDRESS])
+
     async def admit(self, request: web.Request, *, now: datetime) -> Visitor:
         """Tell who asks.
 
@@ -99,9 +110,7 @@ class Gate:
             Refusal: 401 without a right credential, 429 for who guesses or while many log in.
 
         """
-        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
-        address = self._proxies.client(request.remote or "", forwarded)
-        request[ADDRESS] = address
+        address = self.address(request)
         credential = basic(request.headers.get("Authorization", ""))
         client = (address, credential.username if credential else "")
         request[VISITOR] = client[1]

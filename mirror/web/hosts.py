@@ -11,12 +11,17 @@ from aiohttp import web
 
 from keys.errors import LimitError, SignatureError, UsageError
 from keys.model.report import MAX_REPORT_BYTES, HostReport, decode_report
+from mirror.fleet.doors import Visitor
+from mirror.fleet.pools import SEPARATOR, may_report_as
 from mirror.fleet.rate import Rate
 from mirror.web.access import CHALLENGE, Gate
 from mirror.web.errors import Refusal
 
 REPORT_BURST = 60  # reports a host may send at once, after a time without its mirror
 REPORT_SECONDS = 2.0  # then one in this time
+POOL_BURST = 6_000  # the same for all members of a pool together
+POOL_SECONDS = 0.02
+FULL_POOL_SECONDS = 3600
 MAX_HOSTS = 100_000
 
 
@@ -28,6 +33,7 @@ class Reports(Protocol):
 
         Raises:
             SignatureError: what it signs does not hold.
+            LimitError: its pool is full.
             StateError: it cannot be kept now.
 
         """
@@ -40,6 +46,7 @@ class HostDesk:
     def __init__(self, reports: Callable[[], Reports | None]) -> None:
         self._reports = reports
         self._rate = Rate(burst=REPORT_BURST, seconds=REPORT_SECONDS, max_clients=MAX_HOSTS)
+        self._pools = Rate(burst=POOL_BURST, seconds=POOL_SECONDS, max_clients=MAX_HOSTS)
 
     async def answer(
         self, request: web.Request, gate: Gate, *, now: datetime
@@ -48,17 +55,16 @@ class HostDesk:
 
         Raises:
             Refusal: 401 without a host's credential, 403 for another host, 413 and 400 for what
-                is no report, 429 for too many, 503 while they cannot be kept.
+                is no report, 429 for too many or too full a pool, 503 while they cannot be kept.
 
         """
         name = request.match_info["name"]
         visitor = await gate.admit(request, now=now)
         if not visitor.name or visitor.licences is not None:
             raise Refusal(401, "a host's credential is needed", {"WWW-Authenticate": CHALLENGE})
-        if visitor.name != name:
-            raise Refusal(403, f"host {visitor.name} reports itself only")
-        if wait := self._rate.wait(name, now=asyncio.get_running_loop().time()):
-            raise Refusal(429, "too many reports", {"Retry-After": str(math.ceil(wait))})
+        if not may_report_as(visitor.name, name, is_pool=visitor.is_pool):
+            raise Refusal(403, _not_itself(visitor))
+        self._slow_down(visitor, name)
         reports = self._reports()
         if reports is None:
             raise Refusal(503, "reports cannot be kept now", {"Retry-After": "60"})
@@ -68,8 +74,24 @@ class HostDesk:
             taken = await reports.take(report, body, now=now)
         except SignatureError as exc:
             raise Refusal(400, str(exc)) from exc
+        except LimitError as exc:
+            raise Refusal(429, str(exc), {"Retry-After": str(FULL_POOL_SECONDS)}) from exc
         text = json.dumps({"taken": taken})
         return web.Response(text=text, content_type="application/json")
+
+    def _slow_down(self, visitor: Visitor, name: str) -> None:
+        now = asyncio.get_running_loop().time()
+        wait = self._rate.wait(name, now=now)
+        if not wait and visitor.is_pool:
+            wait = self._pools.wait(visitor.name, now=now)
+        if wait:
+            raise Refusal(429, "too many reports", {"Retry-After": str(math.ceil(wait))})
+
+
+def _not_itself(visitor: Visitor) -> str:
+    if visitor.is_pool:
+        return f"{visitor.name} is a pool: a member reports as {visitor.name}{SEPARATOR}MEMBER"
+    return f"host {visitor.name} reports itself only"
 
 
 async def _body(request: web.Request) -> bytes:

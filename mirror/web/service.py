@@ -14,6 +14,7 @@ from aiohttp.typedefs import Middleware
 from mirror.settings import ServeSettings
 from mirror.web import health
 from mirror.web.access import ADDRESS, VISITOR
+from mirror.web.enrolment import EnrolmentDesk
 from mirror.web.errors import RETRY_SECONDS, Handler, Refusal, errors
 from mirror.web.hosts import HostDesk, Reports
 from mirror.web.metrics import Metrics
@@ -50,8 +51,10 @@ class Service:
     def __init__(
         self, current: Current, metrics: Metrics, clock: Callable[[], datetime],
         reports: Callable[[], Reports | None] = lambda: None,
+        enrolments: EnrolmentDesk | None = None,
     ) -> None:  # fmt: skip
         self._current = current
+        self._enrolments = enrolments
         self._hosts = HostDesk(reports)
         self._metrics = metrics
         self._clock = clock
@@ -69,6 +72,8 @@ class Service:
         app.router.add_get("/clamav/{name}", self._clamav)
         app.router.add_get("/files{rest:(/.*)?}", self._files)
         app.router.add_post("/v1/hosts/{name}", self._report)
+        if self._enrolments is not None:
+            app.router.add_post("/v1/enrol", self._enrol)
         return app
 
     async def _healthz(self, _request: web.Request) -> web.Response:
@@ -89,6 +94,11 @@ class Service:
     async def _report(self, request: web.Request) -> web.StreamResponse:
         gate = self._current.repositories.gate
         return await self._hosts.answer(request, gate, now=self._clock())
+
+    async def _enrol(self, request: web.Request) -> web.StreamResponse:
+        assert self._enrolments is not None  # noqa: S101 - else there is no such route
+        gate = self._current.repositories.gate
+        return await self._enrolments.answer(request, gate, now=self._clock())
 
     def _limits(self) -> Middleware:
         """Shed what is too much; end what takes too long."""

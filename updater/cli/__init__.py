@@ -10,6 +10,7 @@ from keys.console import LazyGroup
 COMMANDS = {
     "check": "updater.cli.inspect:check",
     "daemon": "updater.cli.run:daemon",
+    "enrol": "updater.cli.enrol:enrol",
     "history": "updater.cli.inspect:history",
     "init": "updater.cli.init:init",
     "prove": "updater.cli.engine:prove",

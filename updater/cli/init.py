@@ -22,7 +22,7 @@ _SKELETON = """\
 # Settings of this scanner host. `sigupdate run` uses them.
 mirrors = [{mirrors}]
 state = "{state}"
-# credential_file = "/etc/sigmirror/host.cred"   # one line NAME:PASSWORD, mode 0600
+{ca}{comment}credential_file = "{credential}"   # one line NAME:PASSWORD, mode 0600
 # user = "sigupdate"                             # root becomes this user
 
 [[repository]]
@@ -69,7 +69,7 @@ def init(
         raise UsageError("give either --root FILE or --root-sha256 HEX")
     if config.exists():
         settings = toml.load(config, Settings)
-        chosen = _configured(settings, repository)
+        chosen = configured(settings, repository)
     else:
         place = config.absolute().with_name(f"{repository}-root.json")
         chosen = RepositorySettings(name=repository, root=str(place))
@@ -77,25 +77,37 @@ def init(
     check_names(settings)
     if not settings.mirrors:
         raise UsageError("no mirror is known", hint="give one with --mirror")
-    data = root.read_bytes() if root else _fetched(settings, repository, root_sha256)
-    _keep(Path(chosen.root), data)
+    data = root.read_bytes() if root else fetched_root(settings, repository, root_sha256)
+    keep(Path(chosen.root), data)
     if not config.exists():
-        _keep(config, _skeleton(settings, chosen))
+        keep(config, skeleton(settings, chosen))
     become(settings.user)
-    _trust(settings, repository, data)
+    trust(settings, repository, data)
     say(f"repository {repository}: root {hashlib.sha256(data).hexdigest()} is trusted")
     say(f"settings: {config}; next: add an [[engine]], then `sigupdate run`")
 
 
-def _configured(settings: Settings, name: str) -> RepositorySettings:
+def configured(settings: Settings, name: str) -> RepositorySettings:
+    """Return the settings of a repository.
+
+    Raises:
+        UsageError: there is none of this name.
+
+    """
     for found in settings.repository:
         if found.name == name:
             return found
     raise UsageError(f"the settings have no [[repository]] {name!r}")
 
 
-def _fetched(settings: Settings, repository: str, expected: str) -> bytes:
-    """Fetch the first root and refuse any but the one the operator named."""
+def fetched_root(settings: Settings, repository: str, expected: str) -> bytes:
+    """Fetch the first root and refuse any but the one the operator named.
+
+    Raises:
+        TrustError: it is another one.
+        FetchError: no mirror delivered.
+
+    """
     with Fetcher.of(settings) as fetcher:
         source = fetcher.metadata(repository)
         data = source.read("1.root.json", max_bytes=MetadataLimits().max_root_bytes)
@@ -108,22 +120,41 @@ def _fetched(settings: Settings, repository: str, expected: str) -> bytes:
     return data
 
 
-def _keep(path: Path, data: bytes) -> None:
+def keep(path: Path, data: bytes) -> None:
+    """Write a file, and the folders above it.
+
+    Raises:
+        StateError: the disk refuses.
+
+    """
     with on_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, data)
 
 
-def _skeleton(settings: Settings, repository: RepositorySettings) -> bytes:
+def skeleton(settings: Settings, repository: RepositorySettings) -> bytes:
+    """Write settings for a new host, with what is left to do as comments."""
     mirrors = ", ".join(f'"{mirror}"' for mirror in settings.mirrors)
     text = _SKELETON.format(
-        mirrors=mirrors, state=settings.state, repository=repository.name, root=repository.root
+        mirrors=mirrors,
+        state=settings.state,
+        repository=repository.name,
+        root=repository.root,
+        ca=f'ca_file = "{settings.ca_file}"\n' if settings.ca_file else "",
+        comment="" if settings.credential_file else "# ",
+        credential=settings.credential_file or "/etc/sigmirror/host.cred",
     )
     toml.parse(text.encode(), Settings, "the settings to be written")
     return text.encode()
 
 
-def _trust(settings: Settings, name: str, root: bytes) -> None:
+def trust(settings: Settings, name: str, root: bytes) -> None:
+    """Begin to trust a repository by its first root.
+
+    Raises:
+        TrustError: no root, or not the one that is trusted already.
+
+    """
     host = HostPlace.of(settings)
     host.prepare()
     folder = host.trust(name)

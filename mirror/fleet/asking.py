@@ -1,0 +1,30 @@
+"""One question to the desk, for commands and for whatever runs beside the server."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from mirror.fleet.desk import Desk, open_desk
+from mirror.settings import Settings
+
+T = TypeVar("T")
+
+
+def has_desk(settings: Settings) -> bool:
+    """Tell whether there is a database to ask; one of our own begins with the first report."""
+    fleet = settings.fleet
+    own = settings.folder / "state" / "fleet.db"
+    return fleet.enabled and (bool(fleet.database) or own.exists())
+
+
+async def asked(settings: Settings, question: Callable[[Desk], Awaitable[T]]) -> T:
+    """Open the desk for one question.
+
+    Raises:
+        SettingsError, StateError: as ``open_desk``, and as the question.
+
+    """
+    desk = await open_desk(settings)
+    try:
+        return await question(desk)
+    finally:
+        await desk.database.close()
