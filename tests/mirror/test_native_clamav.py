@@ -206,7 +206,8 @@ async def test_what_is_for_licensed_hosts_is_not_for_everybody(
     await publish(site, 3, label=Label("clamav", redistribution="licensed-hosts"))
     browser = await aiohttp_client(await site.application())
     through_a_proxy = {"Via": "1.1 proxy"}
-    assert (await browser.get("/clamav/test.cvd", headers=through_a_proxy)).status == 401
+    for name in ("test.cvd", "test-3.cdiff", "test-1.cdiff", "test-3.cvd.sign"):
+        assert (await browser.get(f"/clamav/{name}", headers=through_a_proxy)).status == 401
     here = await browser.get("/clamav/test.cvd")
     assert (here.status, here.headers["Cache-Control"]) == (200, "private, no-cache")
 

@@ -50,6 +50,7 @@ class ClamavLayout:
         if file is not None:
             return await sender.send(whole.sibling(file))
         self._index.check_covered(whole, originals, name, visitor, now=now)
+        await sender.check(whole)
         if await self._is_lost(name, whole):
             return _take_the_whole()
         raise not_found()

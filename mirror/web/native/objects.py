@@ -9,6 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from keys.errors import StoreError
+from keys.model.release import Redistribution
 from mirror.fleet.doors import Visitor
 from mirror.web import sending
 from mirror.web.access import check_shared
@@ -70,12 +71,21 @@ class Sender:
         since = self.request.if_modified_since
         return since is not None and since > modified
 
-    async def _caching(self, found: Found, *, is_fixed: bool) -> str:
+    async def check(self, found: Found) -> Redistribution:
+        """Tell who may be served a file, if the visitor is one of those.
+
+        Raises:
+            Refusal: 401 or 402, he is not.
+
+        """
         word = await self.repositories.word(found.repository, found.place)
         check_shared(self.visitor, word, found.manifest.channel)
-        return cache_control(
-            is_public=self.repositories.public and word == "public", is_fixed=is_fixed
-        )
+        return word
+
+    async def _caching(self, found: Found, *, is_fixed: bool) -> str:
+        word = await self.check(found)
+        is_public = self.repositories.public and word == "public"
+        return cache_control(is_public=is_public, is_fixed=is_fixed)
 
     def _is_unchanged(self, found: Found, etag: str, modified: datetime | None) -> bool:
         """Tell whether the client has these bytes; a hash it shows counts more than a time.
