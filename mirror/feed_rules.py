@@ -49,6 +49,15 @@ def is_protected(url: str) -> bool:
     return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
 
+def _is_address(url: str) -> bool:
+    """Tell whether it may be one, or leads to somewhere below another one."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return "://" not in url or (parts.scheme in {"http", "https"} and bool(parts.hostname))
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether a host's name or address never leaves this machine."""
     try:
@@ -74,6 +83,10 @@ def unsigned_refusal(upstream: UpstreamSettings) -> str:
 
 def problems(upstream: UpstreamSettings) -> Iterator[str]:
     """List what is wrong with an upstream of kind ``http``."""
+    malformed = [key for key in ("url", "version_at") if not _is_address(getattr(upstream, key))]
+    if malformed:
+        yield from (f"{key}: not an http or https address" for key in malformed)
+        return
     needed = [*_AUTH_NEEDS[upstream.auth], *_VERSION_NEEDS.get(upstream.version, ())]
     for key in needed:
         if not getattr(upstream, key):
@@ -121,7 +134,7 @@ def _keys(upstream: UpstreamSettings) -> Iterator[str]:
 
 
 def _names(upstream: UpstreamSettings) -> Iterator[str]:
-    last = upstream.url.partition("?")[0].rpartition("/")[2]
+    last = urlsplit(upstream.url).path.rpartition("/")[2]
     if not (upstream.names or upstream.save_as) and (not last or "{token}" in last):
         yield "save_as: missing, url ends in no name"
     named = {"names": upstream.names, "save_as": (upstream.save_as,) if upstream.save_as else ()}

@@ -237,6 +237,13 @@ class TestVerify:
         [
             ({"allow_unsigned": False}, "allow_unsigned"),
             ({"url": "http://vendor.example/a.yar"}, "needs https"),
+            ({"url": "https://[::1/a.yar"}, "url: not an http or https address"),
+            ({"url": "ftp://vendor.example/a.yar"}, "url: not an http or https address"),
+            ({"url": "https://vendor.example"}, "save_as: missing"),
+            (
+                {"version": "version-file", "version_at": "https://[x"},
+                "version_at: not an http or https address",
+            ),
             ({"verify": ["openpgp"]}, "verify_keys: missing"),
             ({"verify": ["openpgp"], "fingerprints": ["1234ABCD"]}, "not 40 or 64 hex digits"),
             ({"verify": ["github-digest"]}, "version_at: missing"),

@@ -41,7 +41,7 @@ def sources(settings: UpstreamSettings, auth: Auth) -> tuple[Source, ...]:
 
     """
     if not settings.names:
-        path = settings.save_as or unquote(settings.url.partition("?")[0].rpartition("/")[2])
+        path = settings.save_as or unquote(urlsplit(settings.url).path.rpartition("/")[2])
         if not path or PLACE in path:
             raise SettingsError(f"upstream {settings.name}: save_as: missing, url ends in no name")
         return (Source(check_path(path), auth.place(settings.url)),)
