@@ -1,10 +1,11 @@
 """What one channel of a repository offers: its releases and the tracks that point at them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from keys.errors import MissingError
+from keys.model import rollout
 from keys.model.release import (
     MAX_POINTER_BYTES,
     Manifest,
@@ -15,6 +16,7 @@ from keys.model.release import (
     manifest_target,
     track_target,
 )
+from keys.signing.publisher import Publisher
 from mirror.repository import StoredRepository
 
 _RELEASE = re.compile(r"/releases/([1-9][0-9]{0,15})\.json")
@@ -62,7 +64,20 @@ class Catalogue:
                 f"channel {self.channel}: no release {sequence}", hint=f"releases kept: {known}"
             )
         pointer = Pointer(sequence, self.pins[sequence].sha256)
-        return replace(self, tracks={**self.tracks, track: pointer})
+        moved = rollout.moved(self.tracks.get(track), pointer)
+        return replace(self, tracks={**self.tracks, track: moved})
+
+    @property
+    def pointers(self) -> dict[int, Pointer]:
+        """Every release as a track would point at it."""
+        return {number: Pointer(number, pin.sha256) for number, pin in self.pins.items()}
+
+    @property
+    def needed(self) -> Iterator[int]:
+        """The sequences that tracks point at, and hosts are pinned to."""
+        for pointer in self.tracks.values():
+            yield pointer.sequence
+            yield from (to.sequence for to in rollout.pins(pointer).values())
 
     def keeping(self, sequences: frozenset[int]) -> "Catalogue":
         """Return this catalogue without the other releases."""
@@ -107,3 +122,17 @@ async def read_catalogue(
             data = await repository.read(target, pin, max_bytes=MAX_POINTER_BYTES)
             tracks[found[1]] = decode(data, Pointer, target)
     return Catalogue(channel, pins, releases, tracks)
+
+
+async def read_pointers(
+    repository: StoredRepository, channel: str
+) -> tuple[dict[str, Pointer], dict[int, Pointer]]:
+    """Return where a channel's tracks point, and its releases, as signed now; unverified.
+
+    Raises:
+        StateError, StoreError: the repository cannot be read.
+
+    """
+    pins = Publisher((await repository.in_force()).metadata, {}).pins(channel)
+    catalogue = await read_catalogue(repository, channel, pins)
+    return dict(catalogue.tracks), catalogue.pointers

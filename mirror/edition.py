@@ -43,8 +43,8 @@ class Edition:
         return self.publisher.pins(role)
 
     def entry(
-        self, what: str, *, track: str = "", manifest: Manifest | None = None,
-        roles: tuple[str, ...] = (),
+        self, what: str, *, channel: str = "", track: str = "", sequence: int = 0,
+        manifest: Manifest | None = None, roles: tuple[str, ...] = (),
     ) -> Entry:  # fmt: skip
         """Write the line of the publish log."""
         return Entry(
@@ -53,9 +53,9 @@ class Edition:
             why=self.by.why,
             what=what,
             timestamp=self.in_force.taken.get(TIMESTAMP, 0) + 1,
-            channel=manifest.channel if manifest else "",
+            channel=manifest.channel if manifest else channel,
             track=track,
-            sequence=manifest.sequence if manifest else 0,
+            sequence=manifest.sequence if manifest else sequence,
             release=manifest.release if manifest else "",
             roles=roles,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from keys.model import rollout
 from keys.model.release import (
     MAX_POINTER_BYTES,
     Pin,
@@ -14,7 +15,11 @@ from keys.model.release import (
 )
 from keys.signing.delegations import POLICY
 from mirror.edition import Edition, Editions, Order
+from mirror.journal import Entry
 from mirror.repository import StoredRepository
+
+Retrack = Callable[[Mapping[str, Pointer]], Mapping[str, Pointer]]
+"""Take a channel's tracks; return them as they shall be."""
 
 Track = Callable[[str], str]
 """Name the track that a channel's new release goes to."""
@@ -40,8 +45,29 @@ class Policies:
                 target = policy_target(repository, channel)
                 pins = edition.pins(POLICY)
                 tracks = await read_choice(edition.repository, pins, repository, channel)
-                documents[target] = encode(Policy({**tracks, track(channel): pointer}))
+                moving = tracks.get(track(channel))
+                if rollout.held(moving) or pointer.sequence in rollout.withdrawn(moving):
+                    continue
+                after = {**tracks, track(channel): rollout.moved(moving, pointer)}
+                documents[target] = encode(Policy(after))
             return await _set(edition, documents)
+
+    async def retrack(
+        self, repository: str, channel: str, what: str, change: Retrack, *, by: Order,
+        now: datetime,
+    ) -> bool:  # fmt: skip
+        """Let a cascaded channel's tracks be what ``change`` makes of them; tell if they differ.
+
+        Raises:
+            Error: what ``change`` raises; nothing was published.
+
+        """
+        async with self._editions.editing(by, now=now) as edition:
+            pins = edition.pins(POLICY)
+            tracks = await read_choice(edition.repository, pins, repository, channel)
+            document = encode(Policy(dict(change(tracks))))
+            entry = edition.entry(what, channel=f"{repository}/{channel}")
+            return await _set(edition, {policy_target(repository, channel): document}, entry)
 
     async def chosen(self, repository: str, channel: str) -> Mapping[str, Pointer]:
         """Tell where the site points a cascaded channel's tracks now."""
@@ -66,12 +92,14 @@ async def read_choice(
     return decode(data, Policy, target).tracks
 
 
-async def _set(edition: Edition, documents: Mapping[str, bytes]) -> bool:
+async def _set(
+    edition: Edition, documents: Mapping[str, bytes], entry: Entry | None = None
+) -> bool:
     before = edition.pins(POLICY)
     after = {**before, **{target: Pin.of(data) for target, data in documents.items()}}
     if after == before:
         return False
     for target, data in documents.items():
         await edition.repository.add(target, Pin.of(data), data)
-    await edition.commit(edition.entry("policy"), {POLICY: after})
+    await edition.commit(entry or edition.entry("policy"), {POLICY: after})
     return True

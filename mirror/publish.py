@@ -6,17 +6,19 @@ happens in between leaves the repository that was there.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
 
+from keys.model import rollout
 from keys.model.names import check_channel, check_unique
 from keys.model.release import (
     Content,
     File,
     Manifest,
     Pin,
+    Pointer,
     Redistribution,
     encode_file_list,
     file_list_target,
@@ -24,8 +26,9 @@ from keys.model.release import (
 )
 from keys.signing.delegations import files_role
 from keys.signing.minisign import SidecarSigner
-from mirror.catalogue import Catalogue, read_catalogue
+from mirror.catalogue import Catalogue, read_catalogue, read_pointers
 from mirror.edition import Edition, Editions, Order
+from mirror.orders import first_moved
 from mirror.rollout import STABLE, Entitlement, kept, next_sequence
 from mirror.shrink import ShrunkError, Size, shrink_of
 from mirror.sidecars import add_sidecars
@@ -34,7 +37,7 @@ from mirror.upstream.base import Candidate
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a publish came to."""
+    """What a publish came to; ``held`` is why no track moved, where one is held."""
 
     channel: str
     track: str
@@ -43,6 +46,7 @@ class Published:
     changed: bool
     new_bytes: int = 0
     files: int = 0
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,9 @@ class Label:
 
 
 NO_LABEL = Label()
+
+Retrack = Callable[[Mapping[str, Pointer], Mapping[int, Pointer]], Mapping[str, Pointer]]
+"""Take a channel's tracks and its releases; return the tracks as they shall be."""
 
 
 class Publishing:
@@ -110,12 +117,17 @@ class Publishing:
             await self._check_size(edition, catalogue, track, candidate)
             new_bytes = await _add_files(edition, channel, candidate)
             manifest = await self._manifest(edition, catalogue, candidate, label)
-            grown = catalogue.with_release(manifest).with_track(track, manifest.sequence)
+            grown = catalogue.with_release(manifest)
+            if reason := rollout.held(catalogue.tracks.get(track)):
+                track = ""
+            else:
+                grown = grown.with_track(track, manifest.sequence)
             entry = edition.entry("release", track=track, manifest=manifest)
             await edition.commit(entry, await self._targets(edition, grown))
         return _published(
-            manifest, track, changed=True, new_bytes=new_bytes, files=len(candidate.files)
-        )
+            manifest, track, changed=True, new_bytes=new_bytes, files=len(candidate.files),
+            held=reason,
+        )  # fmt: skip
 
     async def _manifest(
         self, edition: Edition, catalogue: Catalogue, candidate: Candidate, label: Label
@@ -161,6 +173,35 @@ class Publishing:
                 return _published(catalogue.releases[sequence], track, changed=False)
             return await self._point(edition, catalogue, track, sequence)
 
+    async def pointers(self, channel: str) -> tuple[dict[str, Pointer], dict[int, Pointer]]:
+        """Return where a channel's tracks point, and its releases by sequence.
+
+        Raises:
+            StateError, StoreError: the repository cannot be read.
+
+        """
+        return await read_pointers(self._editions.repository, check_channel(channel))
+
+    async def retrack(
+        self, channel: str, what: str, change: Retrack, *, by: Order, now: datetime
+    ) -> bool:
+        """Let a channel's tracks be what ``change`` makes of them; tell whether they differ.
+
+        Raises:
+            Error: what ``change`` raises; nothing was published.
+
+        """
+        async with self._editions.editing(by, now=now) as edition:
+            catalogue = await _read(edition, channel)
+            tracks = change(catalogue.tracks, catalogue.pointers)
+            if tracks == catalogue.tracks:
+                return False
+            told = first_moved(catalogue.tracks, tracks)
+            entry = edition.entry(what, channel=channel, track=told[0], sequence=told[1])
+            changed = replace(catalogue, tracks=tracks)
+            await edition.commit(entry, await self._targets(edition, changed))
+        return True
+
     async def _point(
         self, edition: Edition, catalogue: Catalogue, track: str, sequence: int
     ) -> Published:
@@ -185,8 +226,8 @@ class Publishing:
 
     def _trimmed(self, catalogue: Catalogue) -> Catalogue:
         published = {number: manifest.published for number, manifest in catalogue.releases.items()}
-        pointed = (pointer.sequence for pointer in catalogue.tracks.values())
-        return catalogue.keeping(kept(published, pointed, self._entitlements(), keep=self._keep))
+        needed = kept(published, catalogue.needed, self._entitlements(), keep=self._keep)
+        return catalogue.keeping(needed)
 
 
 async def _read(edition: Edition, channel: str) -> Catalogue:
@@ -253,8 +294,10 @@ async def _stable_files(edition: Edition, catalogue: Catalogue) -> dict[str, Pin
 
 
 def _published(
-    manifest: Manifest, track: str, *, changed: bool, new_bytes: int = 0, files: int = 0
-) -> Published:
+    manifest: Manifest, track: str, *, changed: bool, new_bytes: int = 0, files: int = 0,
+    held: str = "",
+) -> Published:  # fmt: skip
     return Published(
-        manifest.channel, track, manifest.sequence, manifest.release, changed, new_bytes, files
-    )
+        manifest.channel, track, manifest.sequence, manifest.release, changed, new_bytes, files,
+        held,
+    )  # fmt: skip

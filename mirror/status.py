@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from keys.errors import Error
+from keys.model import rollout
 from keys.model.licence import Licence
 from keys.model.release import Content, Pin, Pointer, Redistribution
 from keys.model.seats import Usage, flags
@@ -51,7 +52,8 @@ class Channel(msgspec.Struct, frozen=True):
 
     ``chosen`` is where this site's policy points, for a channel that is passed through.
     ``redistribution`` is what its newest release and the settings say, the stricter of it.
-    ``databases`` are those that ``/clamav/`` serves of it.
+    ``databases`` are those that ``/clamav/`` serves of it. ``held`` is why its tracks do not move,
+    ``pins`` the release of each host that has its own.
     """
 
     name: str
@@ -61,6 +63,9 @@ class Channel(msgspec.Struct, frozen=True):
     content: Content = "definitions"
     redistribution: Redistribution = "public"
     databases: tuple[str, ...] = ()
+    held: str = ""
+    pins: dict[str, int] = {}
+    withdrawn: tuple[int, ...] = ()
 
 
 class RepositoryStatus(msgspec.Struct, frozen=True):
@@ -83,6 +88,10 @@ class LicenceStatus(msgspec.Struct, frozen=True):
     days_left: int = 0
     dates: str = ""
     flags: tuple[str, ...] = ()
+    hosts: int = 0
+    host_limit: int = 0
+    seats_used: int = 0
+    seats: int = 0
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -95,8 +104,10 @@ class Status(msgspec.Struct, frozen=True):
     problems: list[str]
 
 
-async def read_status(site: MirrorSite, *, now: datetime) -> Status:
-    """Look at everything; writes nothing, needs no signing key."""
+async def read_status(
+    site: MirrorSite, *, now: datetime, fleet: Sequence[HostRow] = ()
+) -> Status:
+    """Look at everything; writes nothing, needs no signing key. ``fleet`` is what hosts report."""
     choices = await _choices(site)
     repositories = [await _repository(site, name, choices, now) for name in site.repositories]
     assurances = _assurances(repositories)
@@ -105,9 +116,10 @@ async def read_status(site: MirrorSite, *, now: datetime) -> Status:
         for one in site.settings.upstream
     ]
     standings = site.standings(now)
-    licences = licence_statuses(site.settings.licence, standings)
+    licences = licence_statuses(site.settings, standings, fleet)
     problems = [
         *(line for repository in repositories for line in _troubles(repository)),
+        *(line for repository in repositories for line in _holds(repository)),
         *(line for upstream in upstreams for line in troubles(upstream)),
         *(line for licence in licences for line in _ending(licence)),
         *_clashes(site, repositories),
@@ -172,7 +184,7 @@ def _channel(catalogue: Catalogue, policy: Mapping[str, Pointer], said: Redistri
     ]
     tracks = {track: pointer.sequence for track, pointer in sorted(catalogue.tracks.items())}
     chosen = {track: pointer.sequence for track, pointer in sorted(policy.items())}
-    latest = catalogue.latest
+    latest, pointers = catalogue.latest, (policy or catalogue.tracks).values()
     return Channel(
         catalogue.channel,
         tracks,
@@ -181,6 +193,9 @@ def _channel(catalogue: Catalogue, policy: Mapping[str, Pointer], said: Redistri
         latest.content if latest else "definitions",
         strictest((said, latest.redistribution)) if latest else said,
         databases(catalogue.releases.get((chosen or tracks).get(STABLE, 0))),
+        next(filter(None, map(rollout.held, pointers)), ""),
+        {host: to.sequence for one in pointers for host, to in sorted(rollout.pins(one).items())},
+        tuple(sorted(set[int]().union(*map(rollout.withdrawn, pointers)))),
     )
 
 
@@ -223,6 +238,13 @@ def _clashes(site: MirrorSite, repositories: Iterable[RepositoryStatus]) -> Iter
     found = [(one.name, channel) for one in repositories for channel in one.channels]
     found.sort(key=lambda pair: rank(pair[0], pair[1].name, order))
     yield from clashes((f"{name}/{channel.name}", channel.databases) for name, channel in found)
+
+
+def _holds(repository: RepositoryStatus) -> Iterator[str]:
+    for channel in repository.channels:
+        if channel.held:
+            name = channel.name if repository.name == SITE else f"{repository.name}/{channel.name}"
+            yield f"channel {name}: held: {channel.held}; `sigmirror resume {name}` lets it move"
 
 
 def _troubles(repository: RepositoryStatus) -> Iterator[str]:

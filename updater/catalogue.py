@@ -7,8 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from keys.credentials import read_credential
 from keys.errors import Error, LimitError, SettingsError, StateError, TrustError
-from keys.model import release
+from keys.model import release, rollout
 from keys.model.release import File, Manifest, Pin, Pointer
 from keys.trust.channel import Channels
 from keys.trust.repository import Repository
@@ -66,6 +67,8 @@ class Catalogue:
         self._sources = sources
         self._now = now
         self._library = Library(host.blobs)
+        file = settings.credential_file
+        self._host_name = read_credential(Path(file)).username if file else ""
         self._repositories = {s.name: self._repository(s.name) for s in settings.repository}
         self._channels = {name: self._open(name) for name in self._repositories}
         self.errors: dict[str, Error] = {}
@@ -157,12 +160,15 @@ class Catalogue:
                 self._supply.blob(channel.repository.name, target, file.pin, self._library.folder)
 
     def _pointer(self, channel: ChannelName, track: str) -> Pointer | None:
+        """Return what a track offers this host: where it is pinned, what that names."""
         chooser = channel.repository.policy
         if not chooser:
-            return self._channels[channel.repository.name].pointer(channel.name, track)
-        self._expect_fresh(chooser)
-        policy = self._channels[chooser].policy(channel.repository.name, channel.name)
-        return policy.tracks.get(track) if policy else None
+            found = self._channels[channel.repository.name].pointer(channel.name, track)
+        else:
+            self._expect_fresh(chooser)
+            policy = self._channels[chooser].policy(channel.repository.name, channel.name)
+            found = policy.tracks.get(track) if policy else None
+        return rollout.pinned(found, self._host_name) if found else None
 
     def _expect_fresh(self, repository: str) -> None:
         if error := self.errors.get(repository):

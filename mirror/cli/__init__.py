@@ -18,15 +18,20 @@ COMMANDS = {
     "hosts": "mirror.cli.hosts:hosts",
     "init": "mirror.cli.found:init",
     "licence": "mirror.cli.licence:licence",
+    "pin": "mirror.cli.tracks:pin",
     "point": "mirror.cli.publish:point",
     "presets": "mirror.cli.presets:presets",
     "probe": "mirror.cli.pull:probe",
+    "promote": "mirror.cli.tracks:promote",
     "publish": "mirror.cli.publish:publish",
     "pull": "mirror.cli.pull:pull",
+    "resume": "mirror.cli.tracks:resume",
     "run": "mirror.cli.serve:run",
     "serve": "mirror.cli.serve:serve",
     "status": "mirror.cli.status:status",
+    "unpin": "mirror.cli.tracks:unpin",
     "verify-log": "mirror.cli.hosts:verify_log",
+    "withdraw": "mirror.cli.tracks:withdraw",
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 import msgspec
 
+from keys.console import LazyGroup
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.cli.rows import show
 from mirror.cli.waiting import in_turn, wait_option
@@ -25,9 +26,9 @@ def _said(reason: str) -> str:
     return reason.strip()
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy={"channel": "mirror.cli.tracks:hold_channel"})
 def hold() -> None:
-    """Decide on releases that are held because they shrink."""
+    """Decide on releases that are held because they shrink; hold a whole channel."""
 
 
 @hold.command("list")

@@ -52,6 +52,12 @@ def _channel(channel: Channel) -> Iterator[str]:
     choice = f"; this site's choice: {chosen}" if chosen else ""
     yield f"  channel {channel.name}: {tracks or 'no track'}{choice}"
     yield f"    {channel.content}; redistribution {channel.redistribution}"
+    if channel.held:
+        yield f"    held: {channel.held}"
+    for host, sequence in channel.pins.items():
+        yield f"    host {host} is pinned to release {sequence}"
+    if channel.withdrawn:
+        yield f"    withdrawn: {', '.join(map(str, channel.withdrawn))}"
     for release in channel.releases:
         yield (
             f"    release {release.sequence}: {release.release}, "

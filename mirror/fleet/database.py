@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -14,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from keys.credentials import Secret, redact_url
 from keys.errors import SettingsError, StateError
 
+HEAD = "0001"  # the newest of the migrations
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30.0
 _DRIVERS = {
@@ -120,10 +119,23 @@ class Database:
 
 
 def _upgrade(connection: sa.Connection) -> None:
+    """Run the migrations that are missing; the library for it is loaded only then."""
+    if _version(connection) == HEAD:
+        return
+    from alembic import command  # noqa: PLC0415 - start-up time of every command
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _version(connection: sa.Connection) -> str | None:
+    """Return the version of the tables there are, None where there are none."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:
