@@ -15,11 +15,17 @@ from keys.errors import Error, StateError
 from mirror import reloads
 from mirror.address import Address
 from mirror.fleet.desk import Desk, open_desk
+from mirror.fleet.hosts import Hosts
+from mirror.fleet.ledger import hosts_file
+from mirror.fleet.promotion import Outcome
+from mirror.fleet.records import RecordFile
 from mirror.inforce import InForce
+from mirror.promotions import promote_ready
 from mirror.reloads import Reload
 from mirror.schedule import Schedule, schedule_of
 from mirror.watch import Watcher
 from mirror.web import metrics
+from mirror.web.enrolment import EnrolmentDesk
 from mirror.web.metrics import Metrics
 from mirror.web.service import IDLE_SECONDS, MAX_HEADER_BYTES, RequestLog, Service
 
@@ -28,6 +34,7 @@ BACKLOG = 1024
 NO_GRACE_SECONDS = 0.01  # aiohttp would wait for ever for 0
 DATABASE_RETRY_SECONDS = 30.0
 RETENTION_SECONDS = 3600.0
+PROMOTION_SECONDS = 5.0  # between two looks at what canary hosts say
 
 
 async def run(config: Path, *, signs: bool, clock: Callable[[], datetime]) -> None:
@@ -85,7 +92,10 @@ class _Mirror:
     def application(self) -> web.Application:
         """Build the application with everything that runs beside it."""
         in_force = self._in_force
-        service = Service(in_force, self._metrics, in_force.clock, lambda: self._desk)
+        enrolments = EnrolmentDesk(self._hosts_record, in_force.reload_access)
+        service = Service(
+            in_force, self._metrics, in_force.clock, lambda: self._desk, enrolments=enrolments
+        )
         app = service.application()
         app.cleanup_ctx.append(self._reported)
         app.cleanup_ctx.append(self._measured)
@@ -93,7 +103,38 @@ class _Mirror:
         app.cleanup_ctx.append(self._watched)
         if self._in_force.signs:
             app.cleanup_ctx.append(self._scheduled)
+            app.cleanup_ctx.append(self._promoted)
         return app
+
+    async def _promoted(self, _app: web.Application) -> AsyncIterator[None]:
+        """Let stable follow canary once its hosts have proven a release."""
+        async with _task(self._promote(), "promotions"):
+            yield
+
+    async def _promote(self) -> None:
+        told: set[str] = set()
+        while True:
+            await asyncio.sleep(PROMOTION_SECONDS)
+            settings, now = self._in_force.settings, self._in_force.clock()
+            if self._desk is None or not (settings.canary and settings.rollout.automatic):
+                continue
+            try:
+                hosts = await self._desk.hosts()
+                found = await promote_ready(self._in_force.site, hosts, now=now)
+            except Error as exc:
+                structlog.get_logger().error("promotion", cause=str(exc), hint=exc.hint)
+                continue
+            for standing in found:
+                if str(standing) not in told:
+                    log = structlog.get_logger()
+                    tell = log.error if standing.verdict.outcome is Outcome.failed else log.info
+                    tell("canary", outcome=standing.verdict.outcome.value, message=str(standing))
+            told = {str(standing) for standing in found}
+
+    def _hosts_record(self) -> RecordFile[Hosts] | None:
+        """Open the record of hosts; a vendor's customers have none."""
+        settings = self._in_force.settings
+        return None if settings.serve.access == "licences" else hosts_file(settings.folder)
 
     async def _measured(self, _app: web.Application) -> AsyncIterator[None]:
         """Serve metrics on their own listener."""
@@ -133,9 +174,11 @@ class _Mirror:
                 told = str(exc)
                 await asyncio.sleep(DATABASE_RETRY_SECONDS)
         while True:
-            days = timedelta(days=self._in_force.settings.fleet.retention_days)
+            fleet = self._in_force.settings.fleet
             try:
-                await self._desk.forget(self._in_force.clock() - days)
+                now = self._in_force.clock()
+                await self._desk.forget_members(now - timedelta(hours=fleet.stale_hours))
+                await self._desk.forget(now - timedelta(days=fleet.retention_days))
             except Error as exc:
                 structlog.get_logger().error("fleet", cause=str(exc), hint=exc.hint)
             await asyncio.sleep(RETENTION_SECONDS)

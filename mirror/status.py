@@ -88,10 +88,6 @@ class LicenceStatus(msgspec.Struct, frozen=True):
     days_left: int = 0
     dates: str = ""
     flags: tuple[str, ...] = ()
-    hosts: int = 0
-    host_limit: int = 0
-    seats_used: int = 0
-    seats: int = 0
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -104,10 +100,8 @@ class Status(msgspec.Struct, frozen=True):
     problems: list[str]
 
 
-async def read_status(
-    site: MirrorSite, *, now: datetime, fleet: Sequence[HostRow] = ()
-) -> Status:
-    """Look at everything; writes nothing, needs no signing key. ``fleet`` is what hosts report."""
+async def read_status(site: MirrorSite, *, now: datetime) -> Status:
+    """Look at everything; writes nothing, needs no signing key."""
     choices = await _choices(site)
     repositories = [await _repository(site, name, choices, now) for name in site.repositories]
     assurances = _assurances(repositories)
@@ -116,7 +110,7 @@ async def read_status(
         for one in site.settings.upstream
     ]
     standings = site.standings(now)
-    licences = licence_statuses(site.settings, standings, fleet)
+    licences = licence_statuses(site.settings.licence, standings)
     problems = [
         *(line for repository in repositories for line in _troubles(repository)),
         *(line for repository in repositories for line in _holds(repository)),

@@ -9,10 +9,11 @@ import msgspec
 
 from keys.errors import HostError, StateError
 from keys.model.report import ChannelRelease, EngineTold, HostReport, TroubleTold
+from updater.channels import channel_names
 from updater.engines import process
 from updater.place import Place
 from updater.report import EngineReport, RunReport, Trouble
-from updater.settings import EngineSettings, ReportSettings
+from updater.settings import EngineSettings, ReportSettings, Settings
 from updater.state import Release
 
 MAX_TEXT = 2000  # characters of one message; the wire allows no more
@@ -20,13 +21,13 @@ MAX_ENTRIES = 50  # of each list
 
 
 def compose(
-    run: RunReport, settings: Sequence[EngineSettings], places: Mapping[str, Place], *,
+    run: RunReport, settings: Settings, places: Mapping[str, Place], *,
     host: str, occasion: str, at: datetime,
 ) -> HostReport:  # fmt: skip
     """Say what a run found, in the words of the wire; ``Outbox.put`` numbers it."""
-    kinds = {engine.name: engine for engine in settings}
+    kinds = {engine.name: engine for engine in settings.engine}
     engines = tuple(
-        _engine(engine, kinds[engine.engine], places[engine.engine])
+        _engine(engine, kinds[engine.engine], places[engine.engine], settings)
         for engine in run.engines
         if engine.engine in kinds
     )
@@ -66,7 +67,10 @@ def _number(command: Sequence[str], seconds: float) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None
 
 
-def _engine(told: EngineReport, settings: EngineSettings, place: Place) -> EngineTold:
+def _engine(
+    told: EngineReport, settings: EngineSettings, place: Place, host: Settings
+) -> EngineTold:
+    names = channel_names(host, told.releases)
     found, last = None, None
     try:
         found, last = place.in_force(place.state.load()), place.history.last()
@@ -84,7 +88,7 @@ def _engine(told: EngineReport, settings: EngineSettings, place: Place) -> Engin
         detail=told.detail[:MAX_TEXT],
         generation=told.generation,
         installed_at=found.created if found else None,
-        channels={name: _channel(release) for name, release in told.releases.items()},
+        channels={names[name].full: _channel(one) for name, one in told.releases.items()},
         held=tuple(reason[:MAX_TEXT] for reason in told.held[:MAX_ENTRIES]),
         troubles=tuple(_troubles(told.troubles)),
         quarantined=tuple(digest for entry in quarantined for digest in entry.releases.values())[

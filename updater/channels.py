@@ -8,6 +8,7 @@ from keys.errors import NameRefusedError, SettingsError
 from keys.model.names import check_channel
 from updater.settings import EngineSettings, RepositorySettings, Settings
 
+SITE = "site"  # a mirror's own repository
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -18,6 +19,11 @@ class ChannelName:
     written: str
     repository: RepositorySettings
     name: str
+
+    @property
+    def full(self) -> str:
+        """The channel as its mirror calls it: with the repository, unless that is its own."""
+        return self.name if self.repository.name == SITE else f"{self.repository.name}/{self.name}"
 
 
 def channel_names(settings: Settings, channels: Iterable[str]) -> Mapping[str, ChannelName]:

@@ -85,7 +85,7 @@ class Teller:
         try:
             host = reporting_name(self._settings)
             report = compose(
-                run, self._settings.engine, self._places, host=host, occasion=occasion, at=self._now
+                run, self._settings, self._places, host=host, occasion=occasion, at=self._now
             )
             self._outbox.put(counted(report, self._settings.report))
             return self._send(host)

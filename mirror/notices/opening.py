@@ -1,0 +1,140 @@
+"""Which notices are open (pure): licences, upstreams, roles and hosts, each by its own rule."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from keys.errors import Error
+from keys.model.standing import LicenceState, State
+from mirror.fleet.health import Health, Line
+from mirror.notices.notice import Notice
+from mirror.notices.rhythm import silent_since
+from mirror.settings import SITE
+from mirror.status import OFFLINE_ROLES, OFFLINE_WARNING, RepositoryStatus, Role, Status
+from mirror.upstream_status import UpstreamStatus
+
+CANARY = "canary"
+ONLINE_SHARE = 8  # an online role is signed at a quarter of its validity; told at half of that
+FAILING = timedelta(days=1)  # without a pull that succeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that notices follow from.
+
+    ``validity`` is how long each online role's signature lasts, those of no name by "".
+    ``changes`` are the times when each upstream brought something, those with a rhythm only.
+    """
+
+    now: datetime
+    status: Status
+    licences: Mapping[str, LicenceState | Error] = field(default_factory=dict)
+    hosts: Sequence[Line] = ()
+    validity: Mapping[str, timedelta] = field(default_factory=dict)
+    changes: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
+
+
+def open_notices(facts: Facts) -> list[Notice]:
+    """List what is open, in the order of licences, upstreams, roles and hosts."""
+    found = [
+        *(one for name, state in facts.licences.items() for one in _licence(name, state)),
+        *(one for upstream in facts.status.upstreams for one in _upstream(upstream, facts)),
+        *(one for repository in facts.status.repositories for one in _roles(repository, facts)),
+        *(one for line in facts.hosts for one in _host(line)),
+    ]
+    return list({notice.key: notice for notice in found}.values())
+
+
+def _licence(name: str, found: LicenceState | Error) -> Iterator[Notice]:
+    if isinstance(found, Error) or found.state in {State.active, State.pending, State.suspended}:
+        return
+    key, ends = f"licence/{name}", found.ends_on.isoformat()
+    if found.state is State.expiring:
+        due = [day for day in found.licence.warn_days if day >= found.days_left]
+        title = f"licence {name} ends on {ends}, {found.days_left} days left"
+        turn = f"{ends} {min(due, default=0)}"
+        yield Notice("licence-ending", key, title, "renew it", turn, repeats=False)
+    elif found.state is State.renewal_window:
+        until = found.licence.renewable_until.isoformat()
+        title = f"licence {name} ended on {ends}; it can be renewed until {until}"
+        text = "its pulls have stopped; what it covered stays served"
+        turn = found.today.isoformat()
+        yield Notice("licence-renewal-window", key, title, text, turn, repeats=False)
+    else:
+        title = f"licence {name} lapsed: it ended on {ends} and can be renewed no more"
+        yield Notice("licence-ending", key, title, "buy a new one", f"{ends} lapsed", repeats=False)
+
+
+def _upstream(upstream: UpstreamStatus, facts: Facts) -> Iterator[Notice]:
+    name = upstream.name
+    if upstream.state == "stopped" and upstream.failure:
+        title = f"upstream {name}: the vendor rejects the credential"
+        yield Notice("credential-rejected", f"credential/{name}", title, upstream.failure.message)
+    for held in upstream.held:
+        yield Notice(
+            "release-held", f"held/{name}/{held.channel}", f"upstream {name}: held: {held.detail}",
+            f"look at it, then `sigmirror hold release {held.channel} --reason …` or `hold drop`",
+            held.version,
+        )  # fmt: skip
+    if upstream.state == "failed" and _fails_long(upstream, facts.now):
+        since = f"{upstream.last_success:%Y-%m-%d %H:%M:%SZ}"
+        title = f"upstream {name}: no pull succeeded since {since}"
+        text = upstream.failure.message if upstream.failure else ""
+        yield Notice("upstream-silent", f"silent/{name}", title, text)
+    elif upstream.state == "ok" and (
+        since_when := silent_since(facts.changes.get(name, ()), facts.now)
+    ):
+        title = f"upstream {name}: nothing new since {since_when:%Y-%m-%d %H:%M:%SZ}"
+        text = "longer than twice its longest pause so far; ask the vendor, look at its settings"
+        yield Notice("upstream-silent", f"silent/{name}", title, text)
+
+
+def _fails_long(upstream: UpstreamStatus, now: datetime) -> bool:
+    return upstream.last_success is not None and now - upstream.last_success > FAILING
+
+
+def _roles(repository: RepositoryStatus, facts: Facts) -> Iterator[Notice]:
+    for role in repository.roles:
+        if role.expires - facts.now > _margin(repository, role, facts.validity):
+            continue
+        expired = role.expires <= facts.now
+        title = (
+            f"repository {repository.name}: role {role.name} "
+            f"{'expired' if expired else 'expires'} on {role.expires:%Y-%m-%d %H:%M:%SZ}"
+        )
+        text = _remedy(repository, role)
+        key, turn = f"role/{repository.name}/{role.name}", "expired" if expired else ""
+        yield Notice("role-expiring", key, title, text, turn)
+
+
+def _margin(
+    repository: RepositoryStatus, role: Role, validity: Mapping[str, timedelta]
+) -> timedelta:
+    """Tell how long before its end a role is told of; a vendor's only once it has expired."""
+    if repository.name != SITE:
+        return timedelta(0)
+    if role.name in OFFLINE_ROLES:
+        return OFFLINE_WARNING
+    return validity.get(role.name, validity.get("", timedelta(0))) / ONLINE_SHARE
+
+
+def _remedy(repository: RepositoryStatus, role: Role) -> str:
+    if repository.name != SITE:
+        return "its vendor must sign it; hosts refuse what has expired"
+    if role.name in OFFLINE_ROLES:
+        return "its holders must sign it: `sigkeys renew`"
+    return "`sigmirror run` signs it; look whether it runs and what its log says"
+
+
+def _host(line: Line) -> Iterator[Notice]:
+    where = f"{line.host}/{line.engine.engine}" if line.engine else line.host
+    if line.health in {Health.silent, Health.stale}:
+        title = f"host {line.host} is {line.health.value}"
+        yield Notice("host-stale", f"stale/{line.host}", title, line.trouble)
+    elif line.health is Health.rolled_back and line.engine and line.engine.track == CANARY:
+        title = f"canary {where} took the newest release back"
+        yield Notice("canary-failed", f"canary/{where}", title, line.trouble)
+    elif line.health in {Health.rolled_back, Health.unproven}:
+        detail = line.trouble or (line.engine.detail if line.engine else "")
+        title = f"host {where} is {line.health.value}"
+        yield Notice("host-unproven", f"unproven/{where}", title, detail)
