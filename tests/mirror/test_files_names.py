@@ -115,6 +115,8 @@ async def test_a_folder_without_its_slash_is_found_with_it(browser: Browser, whe
     async with browser.get(where, allow_redirects=False) as answer:
         assert answer.status == 301
         assert urljoin(where, answer.headers["Location"]) == f"{where}/"
+    async with browser.get(f"{where}?json") as answer:
+        assert answer.headers["Content-Type"] == "application/json"
     async with browser.get(where) as answer:
         assert (answer.status, answer.url.path) == (200, f"{where}/")
 

@@ -132,6 +132,23 @@ async def test_originals_are_served_beside_what_was_made_of_them(
     ]  # fmt: skip
 
 
+async def test_a_database_made_of_a_container_is_not_a_plain_file(
+    site: WebSite, browser: Browser
+) -> None:
+    await put(
+        site,
+        {"daily.cld": b"made", "own.cld": b"the vendor's own form"},
+        channel="clamav",
+        originals={"daily.cvd": b"container"},
+    )
+    assert await read(browser, "/files/clamav/latest/daily.cvd") == b"container"
+    assert await read(browser, "/files/clamav/latest/own.cld") == b"the vendor's own form"
+    for name in ("daily.cld", "daily.cld.sha256"):
+        await read(browser, f"/files/clamav/latest/{name}", 404)
+    page = json.loads(await read(browser, "/files/clamav/latest/?json"))
+    assert [file["path"] for file in page["files"]] == ["daily.cvd", "own.cld"]
+
+
 async def test_each_file_has_a_checksum_that_sha256sum_reads(
     site: WebSite, browser: Browser
 ) -> None:

@@ -186,8 +186,9 @@ def _kept(offer: Offer, number: int) -> Manifest:
 
 def _with_slash(request: web.Request) -> web.Response:
     """Send a client to the folder it means; links on its page are relative."""
-    name = request.rel_url.raw_path.rpartition("/")[2]
-    headers = {"Location": f"./{name}/", "Cache-Control": "no-cache"}
+    name, query = request.rel_url.raw_path.rpartition("/")[2], request.rel_url.raw_query_string
+    place = f"./{name}/?{query}" if query else f"./{name}/"
+    headers = {"Location": place, "Cache-Control": "no-cache"}
     return web.Response(status=301, headers=headers)
 
 

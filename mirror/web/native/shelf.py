@@ -17,6 +17,7 @@ from mirror.web.native.plain import PUBLIC_KEY
 NO_SIDECARS = Sidecars()
 CHECKSUM = ".sha256"
 SIGNATURE = ".minisig"
+_CONTAINER, _MADE = ".cvd", ".cld"
 MAX_FILES_KNOWN = 200_000  # of all releases that are kept in memory together
 
 
@@ -77,10 +78,16 @@ class Shelves:
 
 
 async def _read(index: NativeIndex, offer: Offer, manifest: Manifest) -> Shelf:
-    own = await index.files(offer, manifest)
+    originals = {file.path: file for file in manifest.originals}
+    own = [one for one in await index.files(offer, manifest) if not _is_made(one, originals)]
     both = {file.path: file for file in (*own, *manifest.originals)}
     files = {path: both[path] for path in sorted(both)}
     return Shelf(manifest, files, await _sidecars(index, offer, manifest))
+
+
+def _is_made(file: File, originals: Mapping[str, File]) -> bool:
+    """Tell a database that was made of a container beside it: freshclam would take it unchecked."""
+    return file.path.endswith(_MADE) and file.path.removesuffix(_MADE) + _CONTAINER in originals
 
 
 async def _sidecars(index: NativeIndex, offer: Offer, manifest: Manifest) -> Sidecars:
