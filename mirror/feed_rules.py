@@ -50,12 +50,11 @@ def is_protected(url: str) -> bool:
 
 
 def _is_address(url: str) -> bool:
-    """Tell whether it may be one, or leads to somewhere below another one."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return "://" not in url or (parts.scheme in {"http", "https"} and bool(parts.hostname))
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def is_loopback(host: str) -> bool:
@@ -83,7 +82,10 @@ def unsigned_refusal(upstream: UpstreamSettings) -> str:
 
 def problems(upstream: UpstreamSettings) -> Iterator[str]:
     """List what is wrong with an upstream of kind ``http``."""
-    malformed = [key for key in ("url", "version_at") if not _is_address(getattr(upstream, key))]
+    addresses = {"url": upstream.url}
+    if "://" in upstream.version_at:
+        addresses["version_at"] = upstream.version_at
+    malformed = [key for key, url in addresses.items() if url and not _is_address(url)]
     if malformed:
         yield from (f"{key}: not an http or https address" for key in malformed)
         return

@@ -238,6 +238,7 @@ class TestVerify:
             ({"allow_unsigned": False}, "allow_unsigned"),
             ({"url": "http://vendor.example/a.yar"}, "needs https"),
             ({"url": "https://[::1/a.yar"}, "url: not an http or https address"),
+            ({"url": "vendor.example/a.yar"}, "url: not an http or https address"),
             ({"url": "ftp://vendor.example/a.yar"}, "url: not an http or https address"),
             ({"url": "https://vendor.example"}, "save_as: missing"),
             (
