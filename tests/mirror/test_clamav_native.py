@@ -10,6 +10,7 @@ from aiohttp import web
 from keys.credentials import Credential, Secret
 from keys.errors import (
     CredentialError,
+    DigestError,
     FetchError,
     FormatError,
     LicenceEndedError,
@@ -338,6 +339,44 @@ async def test_the_cdiff_of_another_step_is_refused(daily: Pulling) -> None:
     daily.server.files["daily-2.cdiff"] = VENDOR.cdiff_between(TWO, THREE)
     with pytest.raises(SignatureError, match="is signed as the step of daily to version 3"):
         await daily.pull()
+
+
+async def test_a_cdiff_that_leads_elsewhere_is_refused_though_the_vendor_signed_it(
+    daily: Pulling,
+) -> None:
+    daily.server.release(ONE)
+    await daily.release()
+    daily.server.release(TWO, ONE)
+    elsewhere = issue(2, hdb="a\nx\n")
+    daily.server.files["daily-2.cdiff"] = VENDOR.cdiff_between(ONE, elsewhere)
+    with pytest.raises(
+        DigestError, match=r"daily-2\.cdiff: does not lead to the vendor's version 2"
+    ):
+        await daily.pull()
+    assert names(await daily.release()) == {"daily.cvd"}
+
+
+async def test_a_cdiff_that_does_not_fit_is_refused_though_the_vendor_signed_it(
+    daily: Pulling,
+) -> None:
+    daily.server.release(ONE)
+    await daily.release()
+    daily.server.release(THREE, TWO)
+    wrong = VENDOR.cdiff(2, b"OPEN daily.hdb\nDEL 7 zzz\nCLOSE\n")
+    daily.server.files["daily-2.cdiff"] = wrong
+    with pytest.raises(DigestError, match=r"daily-2\.cdiff: does not lead on from version 1"):
+        await daily.pull()
+    assert names(await daily.release()) == {"daily.cvd", "daily-3.cdiff"}
+
+
+async def test_without_what_was_proven_before_cdiffs_are_taken_by_their_signatures(
+    daily: Pulling,
+) -> None:
+    daily.server.release(ONE)
+    await daily.release()
+    (daily.folder / "state/proven/daily.cvd").write_bytes(VENDOR.cvd(ONE)[:-5])
+    daily.server.release(TWO, ONE)
+    assert names(await daily.release()) == {"daily.cvd", "daily-2.cdiff"}
 
 
 @pytest.mark.parametrize("demand", ["sign", "both"])

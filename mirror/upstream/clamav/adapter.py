@@ -22,6 +22,7 @@ from mirror.upstream.clamav import layout
 from mirror.upstream.clamav.drivers import Advertised, Driver, Surroundings
 from mirror.upstream.clamav.proof import Proof, Proven
 from mirror.upstream.clamav.signs import UNPROVEN, Signs
+from mirror.upstream.clamav.working import Working
 
 MAX_MEMORY_BYTES = 1 << 20
 _UNKNOWN = "?"  # stands for a version that only a fetch tells
@@ -46,6 +47,7 @@ class ClamavUpstream:
         self._anchors = anchors
         self._keys = keys
         self._last = feed.last
+        self._proven = Working(feed.folder / "proven", around.working.names)
         self._memory = _Memory(feed.folder / "published.json")
         self._advertised: Advertised | None = None
         self._versions: Mapping[str, int] = {}
@@ -99,8 +101,10 @@ class ClamavUpstream:
 
     def _prove(self, quarantine: Path, now: datetime) -> tuple[Proven, ...]:
         settings, working = self._settings, self._around.working
+        self._proven.make()
         proven = Proof(
             working=working,
+            proven=self._proven,
             quarantine=quarantine,
             signs=Signs(settings.signatures, self._anchors, now),
             floor=self._floor(),

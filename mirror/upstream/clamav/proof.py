@@ -21,7 +21,7 @@ from keys.errors import (
 )
 from keys.model.release import File
 from keys.trust.vendor import rsa
-from keys.trust.vendor.cdiff import verify_cdiff
+from keys.trust.vendor.cdiff import Cdiff, verify_cdiff
 from keys.trust.vendor.container import Container
 from keys.trust.vendor.cvd import expand_cvd
 from keys.trust.vendor.verdict import Verdict
@@ -33,6 +33,7 @@ from mirror.upstream.clamav.layout import (
     sign_name,
 )
 from mirror.upstream.clamav.signs import Signs
+from mirror.upstream.clamav.steps import Steps
 from mirror.upstream.clamav.working import Working
 
 
@@ -47,9 +48,13 @@ class Proven:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One pull's verification. ``floor`` is the version no database may fall below."""
+    """One pull's verification.
+
+    ``proven`` is where the databases of the last one are; ``floor``, what none may fall below.
+    """
 
     working: Working
+    proven: Working
     quarantine: Path
     signs: Signs
     floor: Mapping[str, int]
@@ -68,9 +73,14 @@ class Proof:
 
         """
         try:
-            return tuple(self._database(name) for name in self.working.names)
+            return tuple(self._kept(self._database(name)) for name in self.working.names)
         except OSError as exc:
             raise StateError(f"{exc.filename or self.quarantine}: {exc.strerror or exc}") from exc
+
+    def _kept(self, proven: Proven) -> Proven:
+        """Keep a proven database: the next one's cdiffs begin there."""
+        self.proven.keep(self.quarantine / cvd_name(proven.container.database))
+        return proven
 
     def _database(self, name: str) -> Proven:
         whole = self._copied(cvd_name(name))
@@ -87,7 +97,7 @@ class Proof:
         sign = cvd_sign_name(name, container.version)
         originals = (
             *self._with_sign(whole, container.verdict, sign),
-            *self._cdiffs(name, container.version),
+            *self._cdiffs(name, container),
         )
         return Proven(container, _file(self.quarantine / cld_name(name)), originals)
 
@@ -117,30 +127,44 @@ class Proof:
             raise SignatureError(f"{whole.name}: is signed as {container.database}, not as {name}")
         return container
 
-    def _cdiffs(self, name: str, newest: int) -> Iterator[File]:
-        """Verify the newest cdiffs up to this version, with their signatures.
+    def _cdiffs(self, name: str, container: Container) -> Iterator[File]:
+        """Verify the newest cdiffs up to this version, with their signatures, and where they lead.
 
         An empty one only says to take the whole database; one without a .sign, where that is
         demanded, cannot be proven. Neither is passed on.
         """
-        reachable = [cdiff for cdiff in self.working.cdiffs(name) if cdiff.version <= newest]
-        for cdiff in reachable[-self.keep_cdiffs :] if self.keep_cdiffs else ():
-            copied = self._copied(str(cdiff))
-            lacks = self.signs.demanded and not self.working.holds(sign_name(cdiff))
-            if copied is None or lacks or not copied.stat().st_size:
-                continue
-            with self._blamed(copied):
-                verdict = self._checked(cdiff, copied)
-            yield from self._with_sign(copied, verdict, sign_name(cdiff))
+        found = (cdiff for cdiff in self.working.cdiffs(name) if cdiff.version <= container.version)
+        with self._steps(name, container) as steps:
+            for cdiff in list(found)[-self.keep_cdiffs :] if self.keep_cdiffs else ():
+                copied = self._copied(str(cdiff))
+                lacks = self.signs.demanded and not self.working.holds(sign_name(cdiff))
+                if copied is None or lacks or not copied.stat().st_size:
+                    continue
+                with self._blamed(copied):
+                    checked = self._checked(cdiff, copied)
+                    steps.follow(checked, copied.name)
+                yield from self._with_sign(copied, checked.verdict, sign_name(cdiff))
 
-    def _checked(self, cdiff: CdiffName, copied: Path) -> Verdict:
+    @contextlib.contextmanager
+    def _steps(self, name: str, container: Container) -> Iterator[Steps]:
+        """Begin at the database that was proven before, if this one is newer."""
+        steps = Steps(self.quarantine / f".steps-{name}", container, keys=self.keys)
+        before = self.proven.header(name)
+        try:
+            if before and before.version < container.version:
+                steps.begin(self.proven.folder / cvd_name(name))
+            yield steps
+        finally:
+            steps.end()
+
+    def _checked(self, cdiff: CdiffName, copied: Path) -> Cdiff:
         found = verify_cdiff(copied.read_bytes(), copied.name, keys=self.keys)
         if found.version != cdiff.version or found.database not in {"", cdiff.name}:
             raise SignatureError(
                 f"{copied.name}: is signed as the step of {found.database or 'some database'} "
                 f"to version {found.version}"
             )
-        return found.verdict
+        return found
 
     def _with_sign(self, content: Path, legacy: Verdict, sign_file: str) -> Iterator[File]:
         """Yield a file that passed the older scheme, and its detached signature if it has one."""

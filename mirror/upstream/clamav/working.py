@@ -86,6 +86,11 @@ class Working:
             for path in self.folder.glob(pattern):
                 _remove(path)
 
+    def keep(self, path: Path) -> None:
+        """Take a finished file in, in place of one of its name."""
+        self.drop(path.name)
+        files.link_or_copy(path, self.folder / path.name)
+
     def drop(self, file_name: str) -> None:
         """Remove a refused file, so that the next pull brings it anew."""
         (self.folder / file_name).unlink(missing_ok=True)
