@@ -53,7 +53,7 @@ class Freshclam:
         config.write_text("".join(f"{line}\n" for line in self._config(url)))
         log = self.folder / "freshclam.log"
         with log.open("ab") as output:
-            return await _run(
+            return await run_client(
                 ["freshclam", f"--config-file={config}", "--stdout", "--no-dns"], output.fileno()
             )
 
@@ -74,25 +74,29 @@ class Freshclam:
     @property
     def version(self) -> int | None:
         """The version of the database it holds."""
-        for suffix in ("cvd", "cld"):
-            path = self.databases / f"{self.database}.{suffix}"
-            if path.exists():
-                with path.open("rb") as file:
-                    return parse_header(file.read(HEADER_BYTES), path.name, "database").version
-        return None
-
-    async def detects(self, sample: bytes = EICAR) -> bool:
-        """Tell whether clamscan finds a sample with what this client holds."""
-        path = self.folder / "sample"
-        path.write_bytes(sample)
-        code = await _run(
-            ["clamscan", f"--database={self.databases}", "--no-summary", str(path)],
-            asyncio.subprocess.DEVNULL,
-        )
-        return code == 1
+        return held(self.databases, self.database)
 
 
-async def _run(words: list[str], output: int) -> int:
+def held(databases: Path, database: str) -> int | None:
+    """Tell the version of a database in a folder; None where there is none."""
+    for suffix in ("cvd", "cld"):
+        path = databases / f"{database}.{suffix}"
+        if path.exists():
+            with path.open("rb") as file:
+                return parse_header(file.read(HEADER_BYTES), path.name, "database").version
+    return None
+
+
+async def detects(databases: Path, sample: bytes = EICAR) -> bool:
+    """Tell whether clamscan finds a sample with the databases of a folder."""
+    path = databases.parent / "sample"
+    path.write_bytes(sample)
+    words = ["clamscan", f"--database={databases}", "--no-summary", str(path)]
+    return await run_client(words, asyncio.subprocess.DEVNULL) == 1
+
+
+async def run_client(words: list[str], output: int) -> int:
+    """Run a program to its end; return its exit code."""
     process = await asyncio.create_subprocess_exec(
         *words, stdout=output, stderr=asyncio.subprocess.STDOUT
     )

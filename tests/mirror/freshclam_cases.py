@@ -26,14 +26,16 @@ from mirror.inforce import InForce
 from mirror.storage import FilesystemStore
 from mirror.web.errors import RETRY_SECONDS
 from tests.mirror.clamav_vendor import CHANNEL, brought, bytecode, genuine
-from tests.mirror.freshclam import MODES, Freshclam
+from tests.mirror.cvdupdate_client import MODE, CvdUpdate
+from tests.mirror.freshclam import MODES, Freshclam, detects
 from tests.mirror.site import BY, Mirror
 from tests.mirror.web_site import PASSWORD, customers, licence
 
 Case = Callable[["Scene"], Awaitable[None]]
 CASES: dict[str, Case] = {}
+CLIENTS = (*MODES, MODE)
 MAX_ATTEMPTS = 5
-HEADINGS = ("case", "configured as", "requests seen", "version", "exit", "EICAR found")
+HEADINGS = ("case", "client", "requests seen", "version", "exit", "EICAR found")
 
 
 def case(name: str) -> Callable[[Case], Case]:
@@ -108,7 +110,7 @@ class HeldStore(FilesystemStore):
 
 @dataclass
 class Scene:
-    """One mirror with what the vendor published, and one client of it."""
+    """One mirror with what the vendor published, and one client of it, by its name."""
 
     folder: Path
     mode: str
@@ -120,12 +122,13 @@ class Scene:
     address: str = "127.0.0.1:0"
     limits: str = ""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    client: Freshclam = field(init=False)
+    client: Freshclam | CvdUpdate = field(init=False)
     mirror: Mirror = field(init=False)
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
-        self.client = Freshclam(self.folder / "client", self.mode)
+        folder = self.folder / "client"
+        self.client = CvdUpdate(folder) if self.mode == MODE else Freshclam(folder, self.mode)
         self.mirror = Mirror.found(self.folder / "mirror", now=self.now - timedelta(days=30))
 
     async def publish(self, version: int, *, days_ago: int = 1, **how: Any) -> None:
@@ -175,7 +178,7 @@ class Scene:
         """Tell what was seen."""
         return Row(
             name, self.mode, self.requests, self.client.version, self.exit_code,
-            await self.client.detects(),
+            await detects(self.client.databases),
         )  # fmt: skip
 
 
@@ -396,7 +399,7 @@ async def _shed(scene: Scene) -> None:
 async def _table() -> None:
     print(heading())
     for name in CASES:
-        for mode in MODES if not sys.argv[1:] or name in sys.argv[1:] else ():
+        for mode in CLIENTS if not sys.argv[1:] or name in sys.argv[1:] else ():
             with tempfile.TemporaryDirectory(prefix="freshclam-") as folder:
                 print((await measure(name, mode, Path(folder))).line(), flush=True)
 

@@ -18,7 +18,7 @@ from mirror.publish import Label
 from mirror.status import read_status
 from tests.keys.signing_site import PASSPHRASE
 from tests.mirror.clamav_vendor import CHANNEL, brought, genuine, originals
-from tests.mirror.freshclam import Freshclam, need_freshclam
+from tests.mirror.freshclam import Freshclam, detects, need_freshclam
 from tests.mirror.site import BY, Mirror
 
 
@@ -171,7 +171,7 @@ async def test_freshclam_is_served_by_the_last_of_three(
     client.hold(genuine("test-1.cvd"))
     async with last.serving():
         assert await client.run(f"http://{last.address}") == 0
-    assert (client.version, await client.detects()) == (3, True)
+    assert (client.version, await detects(client.databases)) == (3, True)
 
 
 async def test_our_own_clamav_adapter_reads_our_own_layout(parent: Serving, child: Serving) -> None:

@@ -115,6 +115,8 @@ async def test_a_client_that_sends_the_time_of_its_download_has_what_was_served_
     since = format_datetime(published + timedelta(minutes=minutes), usegmt=True)
     answer = await browser.get("/clamav/test.cvd", headers={"If-Modified-Since": since})
     assert answer.status == status
+    answer = await browser.get("/clamav/test-3.cdiff", headers={"If-Modified-Since": since})
+    assert answer.status == 200  # a time says nothing of a name that is new with each version
 
 
 async def test_a_hash_counts_more_than_a_time(browser: Browser) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mirror.freshclam import MODES, need_freshclam
-from tests.mirror.freshclam_cases import CASES, heading, measure
+from tests.mirror.freshclam import need_freshclam
+from tests.mirror.freshclam_cases import CASES, CLIENTS, heading, measure
 
 DOCUMENT = Path(__file__).parents[2] / "docs/clients.md"
 
@@ -15,7 +15,7 @@ def told() -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", CLIENTS)
 @pytest.mark.parametrize("name", CASES)
 async def test_freshclam_does_what_the_page_tells(name: str, mode: str, tmp_path: Path) -> None:
     need_freshclam()
@@ -25,10 +25,10 @@ async def test_freshclam_does_what_the_page_tells(name: str, mode: str, tmp_path
 
 def test_the_page_tells_every_case_once() -> None:
     rows = [line.split(" | ")[:2] for line in told()]
-    assert rows == [[f"| {name}", mode] for name in CASES for mode in MODES]
+    assert rows == [[f"| {name}", mode] for name in CASES for mode in CLIENTS]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", CLIENTS)
 @pytest.mark.parametrize("name", ["lost cdiff, one behind", "gap: no cdiff to 2"])
 async def test_a_client_that_misses_a_patch_ends_on_the_new_version(
     name: str, mode: str, tmp_path: Path

@@ -45,7 +45,7 @@ class Sender:
     ) -> web.StreamResponse:
         """Answer with a file, a range of it, or that the client has it.
 
-        ``modified`` is the vendor's own time of it.
+        ``modified`` is the vendor's own time of it; without one only its hash tells of a change.
         ``is_fixed`` says that its name never has other bytes.
 
         Raises:
@@ -94,7 +94,7 @@ class Sender:
         for a custom URL). The one must be exactly the file's: releases go back, too. The other
         must be after this release came into force here, whatever the vendor's time of it.
         """
-        if "If-None-Match" in self.request.headers:
+        if "If-None-Match" in self.request.headers or modified is None:
             return sending.unchanged(self.request, etag)
         since = self.request.if_modified_since
         if since is None or since == modified:
