@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from keys.credentials import Credential, Secret
+from keys.errors import UsageError
 from mirror.feeds import UpstreamSettings
 from mirror.upstream import clamav
+from mirror.upstream.base import Feed
 from tests.clamav_vendor import VENDOR
 from tests.mirror.clamav_vendor_server import ClamavServer, in_background
 from tests.mirror.operator import Operator, now
@@ -144,6 +147,13 @@ def test_a_setting_that_cannot_be_followed_is_named(keys: dict[str, object], say
 )
 def test_what_can_be_followed_is_no_problem(keys: dict[str, object]) -> None:
     assert list(clamav.problems(settings(**keys))) == []
+
+
+@pytest.mark.parametrize("driver", ["native", "freshclam"])
+def test_no_driver_shows_a_password_in_the_clear(driver: str, tmp_path: Path) -> None:
+    found = settings(url="http://mirror.example", driver=driver)
+    with pytest.raises(UsageError, match="in the clear"):
+        clamav.assembled(Feed(found, Credential("me", Secret("pw")), "", tmp_path))
 
 
 def test_a_folder_of_certificates_is_read_when_settings_are_checked(tmp_path: Path) -> None:

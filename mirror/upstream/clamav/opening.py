@@ -11,7 +11,7 @@ from keys.errors import SettingsError
 from keys.trust.vendor import rsa
 from keys.trust.vendor.anchors import Anchors
 from mirror.feeds import UpstreamSettings
-from mirror.upstream.access import Access
+from mirror.upstream.access import Access, check_address
 from mirror.upstream.auth import basic, open_auth
 from mirror.upstream.base import Feed
 from mirror.upstream.clamav.adapter import ClamavUpstream
@@ -56,10 +56,16 @@ def open_clamav(feed: Feed) -> ClamavUpstream:
 
 
 def assembled(feed: Feed, *, keys: rsa.Keys = rsa.CLAMAV) -> ClamavUpstream:
-    """Build the upstream from settings that can be followed."""
+    """Build the upstream from settings that can be followed.
+
+    Raises:
+        SettingsError, UsageError: an address or a credential that must not be used so.
+
+    """
     settings, credential = completed(feed.settings), feed.credential
     auth = open_auth(settings, credential)
     access = Access.of(settings, basic(credential) if credential and not auth else auth)
+    check_address(access)
     around = Surroundings(
         settings=settings,
         access=access,
