@@ -10,8 +10,8 @@ from typing import get_args
 from keys.model.release import Redistribution
 from mirror.feeds import UpstreamSettings
 from mirror.fleet.doors import Visitor
+from mirror.settings import SITE
 
-SITE = "site"
 _STRICTEST_LAST: tuple[Redistribution, ...] = get_args(Redistribution)
 
 
