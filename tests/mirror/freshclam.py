@@ -28,11 +28,15 @@ def need_freshclam() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Freshclam:
-    """One client; its folder holds its databases and what it remembers of mirrors."""
+    """One client; its folder holds its databases and what it remembers of mirrors.
+
+    ``custom`` is the path of its custom URL.
+    """
 
     folder: Path
     mode: str
     database: str = "test"
+    custom: str = ""
 
     @property
     def databases(self) -> Path:
@@ -65,7 +69,7 @@ class Freshclam:
             *(f"ExcludeDatabase {name}" for name in OFFICIAL if name != self.database),
         ]
         if self.mode == "DatabaseCustomURL":
-            custom = f"DatabaseCustomURL {url}/clamav/{self.database}.cvd"
+            custom = f"DatabaseCustomURL {url}{self.custom or f'/clamav/{self.database}.cvd'}"
             excluded = [f"ExcludeDatabase {name}" for name in OFFICIAL if name == self.database]
             return [*lines, *excluded, f"DatabaseMirror {NOWHERE}", custom]
         extra = [] if self.database in OFFICIAL else [f"ExtraDatabase {self.database}"]

@@ -1,11 +1,15 @@
 """Debian's freshclam against a running mirror: each row of docs/clients.md, seen again."""
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from tests.mirror.freshclam import need_freshclam
-from tests.mirror.freshclam_cases import CASES, CLIENTS, heading, measure
+from tests.mirror.freshclam import Freshclam, detects, need_freshclam
+from tests.mirror.freshclam_cases import CASES, CLIENTS, Scene, heading, measure
+from tests.mirror.site import BY, candidate
+from tests.samples import Sample
 
 DOCUMENT = Path(__file__).parents[2] / "docs/clients.md"
 
@@ -36,3 +40,26 @@ async def test_a_client_that_misses_a_patch_ends_on_the_new_version(
     need_freshclam()
     row = await measure(name, mode, tmp_path)
     assert (row.version, row.exit_code, row.detects) == (3, 0, True)
+
+
+async def test_text_definitions_behind_a_custom_url_follow_each_release(tmp_path: Path) -> None:
+    need_freshclam()
+    scene = Scene(tmp_path / "scene", "DatabaseCustomURL", [])
+    scene.client = Freshclam(
+        tmp_path / "scene/client", scene.mode, custom="/files/inhouse/latest/samples.ndb"
+    )
+    samples = [Sample.fresh(f"Sample-{number}") for number in range(3)]
+    async with contextlib.AsyncExitStack() as serving:
+        for number, sample in enumerate(samples):
+            folder = tmp_path / f"release-{number}"
+            await scene.mirror.publishing().release(
+                candidate(folder, {"samples.ndb": sample.ndb().encode()}),
+                channel="inhouse", track="stable", by=BY, now=scene.now,
+            )  # fmt: skip
+            if number == 0:
+                await serving.enter_async_context(scene.serving())
+            await asyncio.sleep(1)  # a release is noticed within half of that
+            await scene.update()
+            assert scene.exit_code == 0
+            found = [await detects(scene.client.databases, one.data) for one in samples]
+            assert found == [one is sample for one in samples]
