@@ -21,6 +21,7 @@ from mirror.upstream.transcript import Exchange, Transcript
 
 CHUNK_BYTES = 1 << 18
 MAX_REDIRECTS = 5
+NOT_MODIFIED = 304
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # until the headers are there, and between two pieces of a body
 RATE_GRACE_SECONDS = 5.0  # before the minimum rate counts
@@ -133,6 +134,8 @@ class VendorClient:
     ) -> Answer:  # fmt: skip
         """Stream a whole object into a file; ``limit`` is the name of the byte limit.
 
+        Where ``headers`` ask for a change and there is none (304), no file is written.
+
         Raises:
             LimitError: longer than ``max_bytes``, by its header or by its bytes.
             FetchError: it did not come.
@@ -144,6 +147,8 @@ class VendorClient:
             judge(answer)
             answers.check_encoding(answer.headers, answer.address)
             answers.check_length(answer.headers, answer.address, max_bytes, limit)
+            if answer.status == NOT_MODIFIED:
+                return answer
             with target.open("wb") as file:
                 promise = f"{limit}={max_bytes}"
                 await self._save(response, exchange, file, max_bytes, promise, on_bytes)

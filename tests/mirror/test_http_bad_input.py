@@ -123,6 +123,14 @@ def flood(handler: Handler, _data: bytes | None) -> None:
         pytest.param(stand_in.status(503), {}, 1, "a.yar: 503", id="answers 503"),
         pytest.param(stand_in.status(404), {}, 1, "a.yar: 404", id="answers 404"),
         pytest.param(stand_in.status(204, b""), {}, 1, "a.yar: 204", id="answers 204"),
+        pytest.param(
+            stand_in.status(206, GOOD[:9], Content_Range="bytes 0-8/30"), {}, 1,
+            "a.yar: 206, which was not asked for", id="sends a part",
+        ),
+        pytest.param(
+            stand_in.status(304, b""), {}, 1, "a.yar: 304, which was not asked for",
+            id="says unchanged of what he never sent",
+        ),
         pytest.param(stand_in.body(b""), {}, 3, "empty (0 bytes)", id="sends nothing"),
         pytest.param(
             stand_in.body(LFS_POINTER), {}, 3, "not a.yar but a git LFS pointer",

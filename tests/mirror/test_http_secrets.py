@@ -206,6 +206,20 @@ def test_a_rejected_credential_stops_the_upstream_after_one_request(
         assert "feed: unchanged" in watched.feeding.pull().out
 
 
+def test_what_is_kept_for_the_next_pull_holds_no_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = KINDS["query"]
+    watched = Watched(tmp_path, capsys, one)
+    with StandIn(door=one.door) as vendor:
+        for name in ("a.yar", "b.yar"):
+            vendor.always[f"/{name}"] = stand_in.body(RULE, ETag=f'"{one.token}"')
+        watched.follow(vendor.url, names=["a.yar", "b.yar"])
+        watched.feeding.published()
+    assert (tmp_path / "mirror/state/upstreams/feed/kept/index.json").exists()
+    assert watched.leaks() == []
+
+
 def shown(vendor: StandIn) -> str:
     """Return everything a host was told."""
     return repr([(one.target, dict(one.headers), one.form) for one in vendor.asked])

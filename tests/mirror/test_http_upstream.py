@@ -427,6 +427,63 @@ class TestChangesMeanwhile:
         feeding.published()
 
 
+class TestManyFiles:
+    """Of many files only those that changed are brought again."""
+
+    NAMES = ("a.yar", "b.yar", "c.yar")
+
+    @pytest.fixture(autouse=True)
+    def published(self, feeding: Feeding, vendor: StandIn) -> None:
+        for name in self.NAMES:
+            vendor.put(f"/{name}", RULE + name.encode(), "sha256")
+        feeding.feed(url=vendor.url, names=list(self.NAMES), verify=["sha256"], allow_unsigned=True)
+        feeding.published()
+        vendor.sent = 0
+
+    def kept(self, feeding: Feeding) -> Path:
+        return feeding.mirror.folder / "state/upstreams/feed/kept"
+
+    def test_what_did_not_change_is_not_sent_again(self, feeding: Feeding, vendor: StandIn) -> None:
+        vendor.put("/b.yar", RULES, "sha256", modified=MODIFIED + DAY)
+        feeding.published()
+        wanted = {name: RULE + name.encode() for name in self.NAMES} | {"b.yar": RULES}
+        assert feeding.contents() == wanted
+        sidecars = sum(len(vendor.files[f"/{name}.sha256"]) for name in self.NAMES)
+        assert vendor.sent == len(RULES) + sidecars
+        assert len(list(self.kept(feeding).iterdir())) == len(self.NAMES) + 1
+
+    def test_a_kept_file_that_was_changed_on_the_disk_is_brought_again(
+        self, feeding: Feeding, vendor: StandIn
+    ) -> None:
+        for path in self.kept(feeding).iterdir():
+            if path.suffix != ".json":
+                path.write_bytes(b"evil")
+        vendor.put("/b.yar", RULES, "sha256", modified=MODIFIED + DAY)
+        feeding.published()
+        assert feeding.contents()["a.yar"] == RULE + b"a.yar"
+
+    def test_a_memory_that_is_lost_or_damaged_costs_only_bytes(
+        self, feeding: Feeding, vendor: StandIn
+    ) -> None:
+        (self.kept(feeding) / "index.json").write_bytes(b"{")
+        vendor.put("/b.yar", RULES, "sha256", modified=MODIFIED + DAY)
+        feeding.published()
+        assert vendor.bodies("/a.yar") == 2
+
+    def test_a_vendor_who_says_unchanged_of_what_changed_is_asked_for_all_of_it(
+        self, feeding: Feeding, vendor: StandIn
+    ) -> None:
+        vendor.put("/b.yar", RULES, "sha256")
+        vendor.next["/b.yar"] = [status(200, b"", ETag='"new"'), status(304, b"")]
+        feeding.published()
+        assert feeding.contents()["b.yar"] == RULES
+
+    def test_what_is_kept_shares_no_bytes_with_what_is_served(self, feeding: Feeding) -> None:
+        served = {path.stat().st_ino for path in feeding.mirror.folder.glob("r/**/*.yar")}
+        assert served
+        assert not served & {path.stat().st_ino for path in self.kept(feeding).iterdir()}
+
+
 def test_a_probe_tells_what_a_pull_would_meet_and_writes_nothing(
     feeding: Feeding, vendor: StandIn, tmp_path: Path
 ) -> None:

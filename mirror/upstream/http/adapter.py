@@ -17,6 +17,7 @@ from mirror.upstream.http import versions
 from mirror.upstream.http.asking import Asking
 from mirror.upstream.http.contents import Contents, contents
 from mirror.upstream.http.fetching import Fetched, Fetching
+from mirror.upstream.http.kept import Kept
 from mirror.upstream.http.memory import Memory, Signed, check_order, signed_times
 from mirror.upstream.http.naming import release_name, vendor_time
 from mirror.upstream.http.sources import Source, sources, version_address
@@ -71,9 +72,12 @@ class HttpUpstream:
             keys = await asyncio.to_thread(read_keys, self._settings)
             async with VendorClient(self._access, self.transcript) as client:
                 github = self._github_release()
-                fetching = Fetching(self._settings, client, keys, github, quarantine, pull)
+                fetching = Fetching(
+                    self._settings, client, keys, github, quarantine, pull, self._kept()
+                )
                 version, fetched = await self._settled(fetching)
             await self._check_signed(fetched)
+            await fetching.keep(fetched)
             brought = await asyncio.to_thread(contents, fetched, fetching)
             return self._candidate(version, fetched, brought, quarantine)
 
@@ -91,6 +95,11 @@ class HttpUpstream:
     @property
     def _address(self) -> str:
         return self._redactor.text(self._settings.url)
+
+    def _kept(self) -> Kept | None:
+        """Keep files where there are several: of one, only what changed is brought anyway."""
+        several = len(self._settings.names) > 1 and not self._auth.form
+        return Kept(self._feed.folder / "kept") if several else None
 
     def _asking(self) -> Asking:
         found = sources(self._settings, self._auth)
@@ -120,7 +129,7 @@ class HttpUpstream:
                 return after, first
         except _MIXED:
             after = (await asking.ask(client)).version
-        second = await fetching.bring(asking.sources)
+        second = await fetching.bring(asking.sources, whole=True)
         again = await asking.version_of(second, client)
         if not versions.agree(after, again) and _pins(first) != _pins(second):
             raise FetchError(

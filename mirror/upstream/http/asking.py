@@ -8,9 +8,9 @@ from keys.errors import SettingsError
 from mirror.feeds import UpstreamSettings
 from mirror.upstream import answers
 from mirror.upstream.auth import Auth
-from mirror.upstream.client import Answer, VendorClient
+from mirror.upstream.client import NOT_MODIFIED, Answer, VendorClient
 from mirror.upstream.http import versions
-from mirror.upstream.http.fetching import Fetched, judge
+from mirror.upstream.http.fetching import Fetched, judge, judge_whole
 from mirror.upstream.http.sources import Source, version_address
 from mirror.upstream.http.verifying import SIDECAR_BYTES, SIDECAR_SUFFIXES, suffix_of
 from mirror.upstream.http.versions import Signal
@@ -18,7 +18,6 @@ from mirror.upstream.txt import Resolver, ask_txt
 
 _NO_HEAD = {405, 501}
 _FIRST_BYTE = {"Range": "bytes=0-0"}
-_NOT_MODIFIED = 304
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Asking:
         found: dict[str, Mapping[str, str]] = {}
         for source in self.sources:
             answer = await self._head(client, source)
-            if answer.status == _NOT_MODIFIED and len(self.sources) == 1:
+            if answer.status == NOT_MODIFIED and self._condition():
                 return Signal(self.last, "304", unchanged=True)
             found[source.path] = answer.headers
         return self.told(found)
@@ -128,7 +127,7 @@ class Asking:
         self, client: VendorClient, source: Source, max_bytes: int = SIDECAR_BYTES
     ) -> bytes:
         answer = await client.ask(
-            source.address, max_bytes=max_bytes, judge=partial(judge, self.settings)
+            source.address, max_bytes=max_bytes, judge=partial(judge_whole, self.settings)
         )
         return answer.data
 

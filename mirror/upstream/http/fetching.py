@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from keys.errors import FormatError
+from multidict import CIMultiDict
+
+from keys.errors import FetchError, FormatError, LimitError
 from keys.model.release import File, Pin
 from keys.trust.vendor.recognise import HEAD_BYTES, describe
 from mirror.feeds import UpstreamSettings
 from mirror.upstream import answers
 from mirror.upstream.answers import BlockPageError
 from mirror.upstream.base import Pull
-from mirror.upstream.client import Answer, VendorClient
+from mirror.upstream.client import NOT_MODIFIED, Answer, VendorClient
+from mirror.upstream.http.kept import Kept, KeptFile
 from mirror.upstream.http.sources import Source
 from mirror.upstream.http.verifying import Verified, Verifier
 
@@ -43,9 +46,12 @@ class Fetching:
     release: Source | None
     folder: Path
     pull: Pull
+    kept: Kept | None = None  # where of many files those of the last pull lie
 
-    async def bring(self, sources: tuple[Source, ...]) -> tuple[Fetched, ...]:
-        """Bring and verify every file, one after the other.
+    async def bring(
+        self, sources: tuple[Source, ...], *, whole: bool = False
+    ) -> tuple[Fetched, ...]:
+        """Bring and verify every file, one after the other; ``whole``: unchanged ones, too.
 
         Raises:
             TrustError: not what the vendor vouches for, or no definitions at all.
@@ -53,30 +59,65 @@ class Fetching:
 
         """
         verifier = Verifier(self.settings, self.keys, self._sidecar, self.release, self.pull.now)
+        held = await asyncio.to_thread(self.kept.read) if self.kept and not whole else {}
         found: list[Fetched] = []
         for source in sources:
             left = self.settings.max_release_bytes - sum(one.file.length for one in found)
-            found.append(await self._file(source, verifier, left))
+            found.append(await self._file(source, verifier, left, held.get(source.path)))
         if not any(one.file.length for one in found):
             raise FormatError(f"{found[0].source.path}: empty (0 bytes), as is the whole release")
         return tuple(found)
 
-    async def _file(self, source: Source, verifier: Verifier, left: int) -> Fetched:
+    async def keep(self, fetched: tuple[Fetched, ...]) -> None:
+        """Keep the files for the next pull."""
+        if self.kept:
+            brought = [
+                (one.file, self.folder / one.file.path, self._harmless(one.headers))
+                for one in fetched
+            ]
+            await asyncio.to_thread(self.kept.keep, brought)
+
+    def _harmless(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Leave out headers in which the vendor repeats the credential."""
+        holds = self.client.transcript.redactor.holds
+        return CIMultiDict((name, value) for name, value in headers.items() if not holds(value))
+
+    async def _file(
+        self, source: Source, verifier: Verifier, left: int, held: KeptFile | None
+    ) -> Fetched:
         path = self.folder / source.path
         await asyncio.to_thread(partial(path.parent.mkdir, parents=True, exist_ok=True))
-        answer = await self.client.save(
-            source.address, path, max_bytes=left, limit="max_release_bytes",
-            judge=partial(judge, self.settings), on_bytes=self.pull.on_bytes,
-        )  # fmt: skip
-        await asyncio.to_thread(_check_content, path, source.path, answer)
-        verified = await verifier.verify(source, path, answer.headers)
+        headers = await self._save(source, path, left, held)
+        verified = await verifier.verify(source, path, headers)
         pin = await asyncio.to_thread(_pin, path)
         file = File(source.path, pin.sha256, pin.length, verified.told)
-        return Fetched(source, file, answer.headers, verified)
+        return Fetched(source, file, headers, verified)
+
+    async def _save(
+        self, source: Source, path: Path, left: int, held: KeptFile | None
+    ) -> Mapping[str, str]:
+        """Bring a file, or take the kept one where it did not change; return its headers."""
+        answer = await self.client.save(
+            source.address, path, max_bytes=left, limit="max_release_bytes",
+            headers=held.condition if held else {},
+            judge=partial(judge_whole, self.settings, conditional=held is not None),
+            on_bytes=self.pull.on_bytes,
+        )  # fmt: skip
+        if held and answer.status == NOT_MODIFIED:
+            if held.length > left:
+                raise LimitError(f"{answer.address}: more than max_release_bytes={left}")
+            await asyncio.to_thread(self._restore, held, path)
+            return held.headers
+        await asyncio.to_thread(_check_content, path, source.path, answer)
+        return answer.headers
+
+    def _restore(self, held: KeptFile, path: Path) -> None:
+        assert self.kept is not None  # noqa: S101 - `held` came out of it
+        self.kept.restore(held, path)
 
     async def _sidecar(self, source: Source, max_bytes: int) -> bytes:
         answer = await self.client.ask(
-            source.address, max_bytes=max_bytes, judge=partial(judge, self.settings)
+            source.address, max_bytes=max_bytes, judge=partial(judge_whole, self.settings)
         )
         return answer.data
 
@@ -87,6 +128,16 @@ def judge(settings: UpstreamSettings, answer: Answer) -> None:
         answer.status, answer.headers, answer.address,
         credentialed=answer.credentialed, missing_means_blocked=settings.missing_means_blocked,
     )  # fmt: skip
+
+
+def judge_whole(settings: UpstreamSettings, answer: Answer, *, conditional: bool = False) -> None:
+    """Accept a whole body, or 304 where a condition was sent; raises as ``judge``, else FetchError.
+
+    A part nobody asked for would be a cut file.
+    """
+    judge(settings, answer)
+    if answer.status != 200 and not (conditional and answer.status == NOT_MODIFIED):
+        raise FetchError(f"{answer.address}: {answer.status}, which was not asked for")
 
 
 def _check_content(path: Path, name: str, answer: Answer) -> None:
