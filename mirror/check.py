@@ -11,9 +11,10 @@ from keys.errors import Error, SettingsError
 from mirror.address import Address
 from mirror.feeds import UpstreamSettings
 from mirror.fleet.ledger import open_door
+from mirror.keychain import open_online_ring, open_sidecar_key
 from mirror.settings import LicenceSettings, ServeSettings, Settings
 from mirror.settings import problems as shape
-from mirror.site import MirrorSite, open_online_ring
+from mirror.site import MirrorSite
 from mirror.upstream import clamav
 from mirror.web import tls
 
@@ -45,7 +46,8 @@ def serving(site: MirrorSite) -> Iterator[Error]:
 
 def signing(settings: Settings) -> Iterator[Error]:
     """List what keeps a mirror from signing."""
-    yield from _raised(partial(open_online_ring, settings))
+    broken = list(_raised(partial(open_online_ring, settings)))
+    yield from broken or _raised(partial(open_sidecar_key, settings))
 
 
 def pulling(site: MirrorSite, *, now: datetime) -> Iterator[Error]:

@@ -24,11 +24,12 @@ from mirror.facts import read_facts
 from mirror.fleet.ledger import customers_file, entitlements, hosts_file, open_door
 from mirror.fleet.sharing import Sharing
 from mirror.fleet.throttle import Throttle
+from mirror.keychain import online_keys, open_online_ring, open_sidecar_key
 from mirror.licences import Licences
 from mirror.offers import ranking
 from mirror.rollout import Entitlement
 from mirror.settings import LicenceSettings, ServeSettings, Settings
-from mirror.site import MirrorSite, online_keys, open_online_ring, open_sidecar_key
+from mirror.site import MirrorSite
 from mirror.watch import Subject
 from mirror.web import tls
 from mirror.web.access import Gate, Proxies

@@ -8,23 +8,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from keys.credentials import Credential, Secret, passphrase, read_secret
+from keys.credentials import Credential, read_secret
 from keys.errors import Error, SettingsError, StateError, UsageError
 from keys.model.release import LICENCE_STATUS_TARGET, LicenceEnd, LicenceStatus, encode
 from keys.model.standing import LicenceState, suspended
 from keys.signing.delegations import CHANNELS
-from keys.signing.keyring import open_ring
 from keys.signing.layout import SITE
-from keys.signing.minisign import SidecarSigner, open_sidecar_signer
 from keys.signing.publisher import Publisher
 from keys.signing.state import SNAPSHOT, TIMESTAMP
-from keys.trust.tuf_api import Signer
 from mirror.destination import Destination
 from mirror.edition import Editions, Order
 from mirror.feeds import UpstreamSettings
 from mirror.holds import Holds
 from mirror.ingest import Ingest
 from mirror.journal import Journal
+from mirror.keychain import Ring, SidecarKey, open_online_ring, open_sidecar_key
 from mirror.policy import Policies
 from mirror.publish import Publishing
 from mirror.pulls import PullState
@@ -42,47 +40,8 @@ from mirror.upstream.http import HttpUpstream
 from mirror.upstream.tuf import TufUpstream
 from mirror.upstream.vendor_copy import VendorCopy
 
-PASSPHRASE_VARIABLE = "SIGMIRROR_PASSPHRASE"  # noqa: S105 - the name of a variable
-
 Standing = Callable[[LicenceSettings, datetime], LicenceState]
 """Tell where a licence stands; LicenceError when its file is no licence."""
-
-Ring = Callable[[Settings], Mapping[str, Signer]]
-"""Open the online keys by name; UsageError when one cannot be used."""
-
-SidecarKey = Callable[[Settings], SidecarSigner | None]
-"""Open the key that signs plain files, where there is one; UsageError when it cannot be used."""
-
-
-def online_keys(settings: Settings) -> Path:
-    """Tell the folder of the online keys."""
-    keys = settings.signing.keys
-    return (Path(keys) if keys else settings.folder / "keys") / "online"
-
-
-def open_online_ring(settings: Settings) -> Mapping[str, Signer]:
-    """Open the online keys with the passphrase the settings name.
-
-    Raises:
-        UsageError: no passphrase, or a key cannot be used.
-
-    """
-    return open_ring(online_keys(settings), _passphrase(settings))
-
-
-def open_sidecar_key(settings: Settings) -> SidecarSigner | None:
-    """Open the key that signs plain files; None where the site has none.
-
-    Raises:
-        UsageError: no passphrase, or the key cannot be used.
-
-    """
-    return open_sidecar_signer(online_keys(settings), _passphrase(settings))
-
-
-def _passphrase(settings: Settings) -> Secret:
-    name = settings.signing.passphrase_file
-    return passphrase(Path(name) if name else None, PASSPHRASE_VARIABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,23 +193,13 @@ class MirrorSite:
         )
 
     def _upstream(self, settings: UpstreamSettings, licence: LicenceSettings | None) -> Upstream:
-        if settings.kind == "drop":
-            return DropUpstream(settings)
-        credential = _credential(settings, licence)
-        if settings.kind == "clamav":
-            return open_clamav(self._feed(settings, credential))
-        if settings.kind == "http":
-            return HttpUpstream(self._feed(settings, credential), open_auth(settings, credential))
-        if settings.kind != "tuf":
-            raise SettingsError(f"upstream {settings.name}: kind: missing")
-        access = Access.of(settings, basic(credential) if credential else ANONYMOUS)
-        folder = self.folder / "state" / "upstreams" / settings.name
-        copy = VendorCopy(settings.name, Path(settings.root), folder)
-        return TufUpstream(settings, access, copy, self.repository(settings.name))
-
-    def _feed(self, settings: UpstreamSettings, credential: Credential | None) -> Feed:
-        folder = self.folder / "state" / "upstreams" / settings.name
-        return Feed(settings, credential, self.pull_state(settings.name).read().version, folder)
+        return open_upstream(
+            settings,
+            licence,
+            folder=self.folder / "state" / "upstreams" / settings.name,
+            last=lambda: self.pull_state(settings.name).read().version,
+            cascaded=self.repository(settings.name),
+        )
 
     async def renew(self, *, by: Order, now: datetime) -> tuple[str, ...]:
         """Sign anew what is due, and say where this site's licences stand; return the roles.
@@ -300,14 +249,6 @@ class MirrorSite:
             except Error as exc:
                 found[licence.name] = exc
         return found
-
-
-def _credential(settings: UpstreamSettings, licence: LicenceSettings | None) -> Credential | None:
-    """Return the licence's credential, or else the upstream's own."""
-    owner = licence if licence is not None and licence.username else settings
-    if not owner.username:
-        return None
-    return Credential(owner.username, read_secret(Path(owner.password_file)))
 
 
 def _credential_files(

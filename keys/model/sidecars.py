@@ -20,8 +20,8 @@ class Sidecars(Wire, frozen=True):
     """The content of a ``minisign.pub`` file, and of that key's ``.minisig`` file by path."""
 
     key: Text = ""
-    signatures: Annotated[dict[str, Text], msgspec.Meta(max_length=2 * MAX_FILES)] = (
-        msgspec.field(default_factory=dict)
+    signatures: Annotated[dict[str, Text], msgspec.Meta(max_length=2 * MAX_FILES)] = msgspec.field(
+        default_factory=dict
     )
 
 
