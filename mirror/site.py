@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from keys.credentials import Credential, read_secret
 from keys.errors import Error, SettingsError, StateError, UsageError
 from keys.model.release import LICENCE_STATUS_TARGET, LicenceEnd, LicenceStatus, encode
 from keys.model.standing import LicenceState, suspended
@@ -31,14 +30,8 @@ from mirror.rollout import Entitlement
 from mirror.settings import LicenceSettings, Settings
 from mirror.storage import Store, open_store
 from mirror.tracks import Tracks
-from mirror.upstream.access import Access
-from mirror.upstream.auth import ANONYMOUS, basic, open_auth
-from mirror.upstream.base import Feed, Upstream
-from mirror.upstream.clamav import open_clamav
-from mirror.upstream.drop import DropUpstream
-from mirror.upstream.http import HttpUpstream
-from mirror.upstream.tuf import TufUpstream
-from mirror.upstream.vendor_copy import VendorCopy
+from mirror.upstream.base import Upstream
+from mirror.upstreams import open_upstream
 
 Standing = Callable[[LicenceSettings, datetime], LicenceState]
 """Tell where a licence stands; LicenceError when its file is no licence."""
