@@ -20,6 +20,7 @@ from mirror.fleet.ledger import hosts_file
 from mirror.fleet.promotion import Outcome
 from mirror.fleet.records import RecordFile
 from mirror.inforce import InForce
+from mirror.notices.rounds import Rounds
 from mirror.promotions import promote_ready
 from mirror.reloads import Reload
 from mirror.schedule import Schedule, schedule_of
@@ -103,6 +104,7 @@ class _Mirror:
         app.cleanup_ctx.append(self._watched)
         if self._in_force.signs:
             app.cleanup_ctx.append(self._scheduled)
+            app.cleanup_ctx.append(self._noticed)
             app.cleanup_ctx.append(self._promoted)
         return app
 
@@ -130,6 +132,11 @@ class _Mirror:
                     tell = log.error if standing.verdict.outcome is Outcome.failed else log.info
                     tell("canary", outcome=standing.verdict.outcome.value, message=str(standing))
             told = {str(standing) for standing in found}
+
+    async def _noticed(self, _app: web.Application) -> AsyncIterator[None]:
+        """Tell operators what they should know."""
+        with Rounds(lambda: self._in_force.site, self._in_force.clock):
+            yield
 
     def _hosts_record(self) -> RecordFile[Hosts] | None:
         """Open the record of hosts; a vendor's customers have none."""

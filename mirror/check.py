@@ -12,6 +12,7 @@ from mirror.address import Address
 from mirror.feeds import UpstreamSettings
 from mirror.fleet.ledger import open_door
 from mirror.keychain import open_online_ring, open_sidecar_key
+from mirror.notices import ways
 from mirror.settings import LicenceSettings, ServeSettings, Settings
 from mirror.settings import problems as shape
 from mirror.site import MirrorSite
@@ -54,6 +55,7 @@ def pulling(site: MirrorSite, *, now: datetime) -> Iterator[Error]:
     """List what keeps single upstreams from being pulled."""
     yield from _licences(site, now)
     yield from _upstreams(site)
+    yield from (found for rule in site.settings.notify if (found := ways.problem(rule)))
 
 
 def warnings(settings: Settings) -> Iterator[Error]:

@@ -54,6 +54,7 @@ def start(stream: BinaryIO | None = None, *, level: int = logging.INFO) -> None:
     handler = _Forward()
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("aiohttp.access").propagate = False
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 class _Forward(logging.Handler):

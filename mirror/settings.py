@@ -10,8 +10,9 @@ from keys import settings as toml
 from keys.errors import NameRefusedError, SettingsError
 from keys.model.names import check_channel
 from keys.settings import Count, Duration, Positive, Seconds, SecondsOrNone, Table
-from mirror import feed_rules
+from mirror import feed_rules, notify_rules
 from mirror.feeds import UpstreamSettings
+from mirror.notify_rules import NotifySettings
 from mirror.presets import PRESETS, filled
 
 SITE = "site"  # the repository this mirror signs
@@ -115,6 +116,7 @@ class Settings(Table, frozen=True):
     rollout: RolloutSettings = RolloutSettings()
     licence: tuple[LicenceSettings, ...] = ()
     upstream: tuple[UpstreamSettings, ...] = ()
+    notify: tuple[NotifySettings, ...] = ()
     canary: tuple[str, ...] = ()  # channels whose releases go to `canary` first
     keep_releases: Positive = 10
     reload_poll_seconds: Duration = 2.0
@@ -172,6 +174,10 @@ def problems(settings: Settings) -> Iterator[SettingsError]:
     """List what is wrong with settings by themselves, whatever lies on the disk."""
     yield from _twice("licence", (licence.name for licence in settings.licence))
     yield from _twice("upstream", (upstream.name for upstream in settings.upstream))
+    yield from _twice("notify", (rule.name for rule in settings.notify))
+    for rule in settings.notify:
+        for reason in notify_rules.problems(rule):
+            yield SettingsError(f"notify {rule.name!r}: {reason}")
     for upstream in settings.upstream:
         for reason in _upstream(upstream):
             yield SettingsError(f"upstream {upstream.name!r}: {reason}")

@@ -7,20 +7,18 @@ import msgspec
 
 from keys.errors import Error
 from keys.model import rollout
-from keys.model.licence import Licence
 from keys.model.release import Content, Pin, Pointer, Redistribution
-from keys.model.seats import Usage, flags
-from keys.model.standing import LicenceState
 from keys.signing.delegations import POLICY
 from keys.signing.publisher import Publisher
 from mirror import reloads
 from mirror.catalogue import Catalogue, read_catalogue
+from mirror.fleet.roster import HostRow
 from mirror.fleet.sharing import Sharing, strictest
-from mirror.licences import dates_of
+from mirror.licence_status import LicenceStatus, licence_statuses, licence_troubles
 from mirror.offers import clashes, databases, rank, ranking
 from mirror.policy import read_choice
 from mirror.rollout import STABLE
-from mirror.settings import SITE, LicenceSettings
+from mirror.settings import SITE
 from mirror.site import MirrorSite
 from mirror.upstream_status import UpstreamStatus, read_upstream, troubles
 
@@ -77,19 +75,6 @@ class RepositoryStatus(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class LicenceStatus(msgspec.Struct, frozen=True):
-    """One licence of the site's own."""
-
-    name: str
-    state: str
-    organisation: str = ""
-    ends_on: str = ""
-    tz: str = ""
-    days_left: int = 0
-    dates: str = ""
-    flags: tuple[str, ...] = ()
-
-
 class Status(msgspec.Struct, frozen=True):
     """All of it; ``problems`` is empty when nothing is to be done."""
 
@@ -100,8 +85,8 @@ class Status(msgspec.Struct, frozen=True):
     problems: list[str]
 
 
-async def read_status(site: MirrorSite, *, now: datetime) -> Status:
-    """Look at everything; writes nothing, needs no signing key."""
+async def read_status(site: MirrorSite, *, now: datetime, fleet: Sequence[HostRow] = ()) -> Status:
+    """Look at everything; writes nothing, needs no signing key. ``fleet`` is what hosts report."""
     choices = await _choices(site)
     repositories = [await _repository(site, name, choices, now) for name in site.repositories]
     assurances = _assurances(repositories)
@@ -110,12 +95,12 @@ async def read_status(site: MirrorSite, *, now: datetime) -> Status:
         for one in site.settings.upstream
     ]
     standings = site.standings(now)
-    licences = licence_statuses(site.settings.licence, standings)
+    licences = licence_statuses(site.settings, standings, fleet)
     problems = [
         *(line for repository in repositories for line in _troubles(repository)),
         *(line for repository in repositories for line in _holds(repository)),
         *(line for upstream in upstreams for line in troubles(upstream)),
-        *(line for licence in licences for line in _ending(licence)),
+        *(line for licence in licences for line in licence_troubles(licence)),
         *_clashes(site, repositories),
         *_refused(site),
     ]
@@ -193,39 +178,6 @@ def _channel(catalogue: Catalogue, policy: Mapping[str, Pointer], said: Redistri
     )
 
 
-def licence_statuses(
-    settings: Iterable[LicenceSettings], standings: Mapping[str, LicenceState | Error]
-) -> list[LicenceStatus]:
-    """Describe where each licence stands, with the flags of its organisation's licences."""
-    usable = [one.licence for one in standings.values() if isinstance(one, LicenceState)]
-    return [_licence(one, standings[one.name], usable) for one in settings]
-
-
-def _licence(
-    settings: LicenceSettings, found: LicenceState | Error, usable: Sequence[Licence]
-) -> LicenceStatus:
-    name, dates = settings.name, dates_of(settings)
-    if isinstance(found, Error):
-        return LicenceStatus(name, f"unusable: {found}", dates=dates)
-    licence = found.licence
-    return LicenceStatus(
-        name,
-        found.state.value,
-        licence.organisation,
-        found.ends_on.isoformat(),
-        licence.tz,
-        found.days_left,
-        dates,
-        _flags(licence, usable),
-    )
-
-
-def _flags(licence: Licence, usable: Sequence[Licence]) -> tuple[str, ...]:
-    """List the flags; typed dates name no organisation and no kind, so they have none."""
-    same = [one for one in usable if one.organisation == licence.organisation]
-    return flags(same, Usage()) if licence.organisation else ()
-
-
 def _clashes(site: MirrorSite, repositories: Iterable[RepositoryStatus]) -> Iterator[str]:
     """Tell of databases that several channels hold."""
     order = ranking(site.settings.upstream)
@@ -258,15 +210,6 @@ def _troubles(repository: RepositoryStatus) -> Iterator[str]:
                     f"repository {repository.name}: channel {channel.name}: {track} is release "
                     f"{number} by this site's choice, and the vendor no longer offers it"
                 )
-
-
-def _ending(licence: LicenceStatus) -> Iterator[str]:
-    if licence.state == "active":
-        return
-    if licence.state == "expiring":
-        yield f"licence {licence.name}: ends on {licence.ends_on}, {licence.days_left} days left"
-    else:
-        yield f"licence {licence.name}: {licence.state} (end {licence.ends_on or 'unknown'})"
 
 
 def _refused(site: MirrorSite) -> Iterator[str]:

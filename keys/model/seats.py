@@ -93,7 +93,7 @@ def flags(licences: Sequence[Licence], usage: Usage) -> tuple[str, ...]:
     held = {one.kind for one in licences}
     missing = [kind for kind in _KEY_FILES if kind not in held] if held & {*_KEY_FILES} else []
     found = [f"key_file_missing({kind.value})" for kind in missing]
-    if usage.hosts > _hosts(counted):
+    if usage.hosts > managed_hosts(counted):
         found.append("over_hosts")
     if usage.seats > seats:
         found.append("over_seats")
@@ -104,8 +104,11 @@ def flags(licences: Sequence[Licence], usage: Usage) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _hosts(licences: Sequence[Licence]) -> int:
-    """Add up overrides; the seats of the other licences go through the table together."""
+def managed_hosts(licences: Sequence[Licence]) -> int:
+    """Return how many hosts licences let be managed together.
+
+    Overrides are added up; the seats of the other licences go through the table together.
+    """
     overrides = sum(one.host_limit_override or 0 for one in licences)
     seats = sum(one.seats for one in licences if one.host_limit_override is None)
     return overrides + (hosts_for(seats) if seats else 0)

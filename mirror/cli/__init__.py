@@ -18,6 +18,7 @@ COMMANDS = {
     "hosts": "mirror.cli.hosts:hosts",
     "init": "mirror.cli.found:init",
     "licence": "mirror.cli.licence:licence",
+    "notify": "mirror.cli.notify:notify",
     "pin": "mirror.cli.tracks:pin",
     "point": "mirror.cli.publish:point",
     "presets": "mirror.cli.presets:presets",

@@ -1,5 +1,6 @@
 """`sigmirror licence`: the licences a mirror pulls by."""
 
+import asyncio
 from pathlib import Path
 
 import click
@@ -8,10 +9,11 @@ import msgspec
 from keys.errors import UsageError
 from mirror.cli.options import config_option, json_option, now, open_site
 from mirror.cli.rows import show
+from mirror.fleet.asking import known_hosts
+from mirror.licence_status import licence_statuses
 from mirror.licences import Licences
 from mirror.settings import LicenceSettings
 from mirror.site import MirrorSite
-from mirror.status import licence_statuses
 
 
 @click.group()
@@ -26,7 +28,8 @@ def list_licences(*, config: Path, as_json: bool) -> None:
     """List the licences: state today, days left, flags."""
     site, at = open_site(config), now()
     standings = site.standings(at)
-    found = licence_statuses(site.settings.licence, standings)
+    fleet = asyncio.run(known_hosts(site.settings))
+    found = licence_statuses(site.settings, standings, fleet)
     rows = [
         {**msgspec.to_builtins(one), "flags": " ".join(one.flags) if not as_json else one.flags}
         for one in found

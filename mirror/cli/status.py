@@ -1,28 +1,42 @@
 """`sigmirror status`."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
 from mirror.cli.options import config_option, json_option, now, open_site
-from mirror.status import Channel, LicenceStatus, RepositoryStatus, Status, read_status
+from mirror.licence_status import LicenceStatus
+from mirror.notices.summary import read_summary
+from mirror.status import Channel, RepositoryStatus, Status
 from mirror.upstream_status import UpstreamStatus
 
 
 @click.command(epilog="Example: sigmirror status --json")
 @config_option
 @json_option
-def status(*, config: Path, as_json: bool) -> None:
+@click.option("--check", is_flag=True, help="Exit code 1 when a problem is open; says so first.")
+def status(*, config: Path, as_json: bool, check: bool) -> int:
     """Show repositories, upstreams, licences and open problems."""
-    found = asyncio.run(read_status(open_site(config), now=now()))
+    found = asyncio.run(read_summary(open_site(config), now=now())).status
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     else:
+        if check:
+            click.echo(_verdict(found.problems))
         for line in _lines(found):
             click.echo(line)
+    return int(check and bool(found.problems))
+
+
+def _verdict(problems: Sequence[str]) -> str:
+    """Say in a line what a monitoring plug-in says."""
+    if not problems:
+        return "OK - no open problems | open=0"
+    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+    return f"WARNING - {problems[0].replace('|', '/')}{more} | open={len(problems)}"
 
 
 def _lines(found: Status) -> Iterator[str]:
@@ -83,7 +97,9 @@ def _upstream(upstream: UpstreamStatus) -> Iterator[str]:
 def _licence(licence: LicenceStatus) -> str:
     if not licence.ends_on:
         return f"licence {licence.name}: {licence.state}"
+    used = f", managed hosts {licence.hosts}/{licence.host_limit}" if licence.host_limit else ""
+    raised = f" ({' '.join(licence.flags)})" if licence.flags else ""
     return (
         f"licence {licence.name}: {licence.state}, {licence.organisation}, "
-        f"until {licence.ends_on} ({licence.tz}), {licence.days_left} days left"
+        f"until {licence.ends_on} ({licence.tz}), {licence.days_left} days left{used}{raised}"
     )

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from mirror.fleet.desk import Desk, open_desk
+from mirror.fleet.roster import HostRow
 from mirror.settings import Settings
 
 T = TypeVar("T")
@@ -16,15 +17,29 @@ def has_desk(settings: Settings) -> bool:
     return fleet.enabled and (bool(fleet.database) or own.exists())
 
 
-async def asked(settings: Settings, question: Callable[[Desk], Awaitable[T]]) -> T:
-    """Open the desk for one question.
+async def asked(
+    settings: Settings, question: Callable[[Desk], Awaitable[T]], *, upgrade: bool = True
+) -> T:
+    """Open the desk for one question; ``upgrade`` as of ``open_desk``.
 
     Raises:
         SettingsError, StateError: as ``open_desk``, and as the question.
 
     """
-    desk = await open_desk(settings)
+    desk = await open_desk(settings, upgrade=upgrade)
     try:
         return await question(desk)
     finally:
         await desk.database.close()
+
+
+async def known_hosts(settings: Settings, *, upgrade: bool = True) -> list[HostRow]:
+    """Return every host that reported; none where no reports are kept. ``upgrade`` as above.
+
+    Raises:
+        SettingsError, StateError: as ``asked``.
+
+    """
+    if not has_desk(settings):
+        return []
+    return await asked(settings, lambda desk: desk.hosts(), upgrade=upgrade)

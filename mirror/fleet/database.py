@@ -53,8 +53,8 @@ class Database:
             self._url = self._url.set(password=password.reveal())
         self._engine: AsyncEngine | None = None
 
-    async def connect(self) -> None:
-        """Open it and bring its tables up to date.
+    async def connect(self, *, upgrade: bool = True) -> None:
+        """Open it and bring its tables up to date, which only one thread of a process may do.
 
         Raises:
             StateError: it cannot be reached, or holds tables of a newer version.
@@ -66,8 +66,8 @@ class Database:
                 sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
                 sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
             try:
-                async with engine.begin() as connection:
-                    await connection.run_sync(_upgrade)
+                if upgrade:
+                    await _bring_up_to_date(engine)
             except BaseException:
                 await engine.dispose()
                 raise
@@ -116,6 +116,13 @@ class Database:
         with _translated(self.shown):
             async with self._engine.connect() as connection:
                 yield connection
+
+
+async def _bring_up_to_date(engine: AsyncEngine) -> None:
+    async with engine.connect() as plain:
+        connection = await plain.execution_options(writes=True)
+        async with connection.begin():
+            await connection.run_sync(_upgrade)
 
 
 def _upgrade(connection: sa.Connection) -> None:

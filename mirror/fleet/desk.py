@@ -297,8 +297,8 @@ def _without(row: sa.RowMapping, *names: str) -> dict[str, Any]:
     return {str(key): value for key, value in row.items() if key not in names}
 
 
-async def open_desk(settings: Settings) -> Desk:
-    """Open the desk the settings name, its tables brought up to date; the caller closes it.
+async def open_desk(settings: Settings, *, upgrade: bool = True) -> Desk:
+    """Open the desk the settings name; the caller closes it. ``upgrade`` as of ``connect``.
 
     Raises:
         SettingsError: no such kind of database, or the password file.
@@ -311,5 +311,5 @@ async def open_desk(settings: Settings) -> Desk:
     database = Database(url, read_secret(Path(file)) if file else None)
     if not fleet.database:
         files.make_folder(settings.folder / "state")
-    await database.connect()
+    await database.connect(upgrade=upgrade)
     return Desk(database)

@@ -3,7 +3,7 @@
 A pool counts as one host, with the seats of its fullest member.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from keys.model.seats import Usage
 from mirror.feeds import UpstreamSettings
@@ -14,10 +14,10 @@ SITE = "site"
 
 
 def usage(
-    rows: Iterable[HostRow], upstreams: Sequence[UpstreamSettings], licences: Iterable[str]
+    rows: Iterable[HostRow], upstreams: Sequence[UpstreamSettings], licences: Collection[str]
 ) -> Usage:
     """Count the hosts that read a channel bound to one of these licences."""
-    bound = [one for one in upstreams if one.licence and one.licence in set(licences)]
+    bound = [one for one in upstreams if one.licence and one.licence in licences]
     seats: dict[str, int] = {}
     for row in rows:
         if any(_reads(row, upstream) for upstream in bound):
@@ -37,10 +37,3 @@ def _reads(row: HostRow, upstream: UpstreamSettings) -> bool:
             elif channel == upstream.channel and repository in {"", SITE}:
                 return True
     return False
-
-
-def by_licence(
-    rows: Sequence[HostRow], upstreams: Sequence[UpstreamSettings], groups: Mapping[str, set[str]]
-) -> Mapping[str, Usage]:
-    """Count for each licence together with those it is added up with."""
-    return {name: usage(rows, upstreams, together) for name, together in groups.items()}

@@ -1,10 +1,11 @@
-"""Who was told of what: the content of ``state/notices.json``, so that a restart repeats nothing."""
+"""Who was told of what, in ``state/notices.json``: a restart repeats nothing."""
 
 from datetime import datetime, timedelta
 
 import msgspec
 
 from keys.model.release import Instant, Wire
+from mirror.notify_rules import Kind
 
 MAX_KEPT = 10_000  # notices of one way
 RETRY = timedelta(minutes=1)  # after the first failure; twice as long after each more
@@ -14,7 +15,7 @@ RETRY_AT_MOST = timedelta(hours=1)
 class Told(Wire, frozen=True):
     """One notice that was told; ``gone`` is since when it is no more, until that is told, too."""
 
-    kind: str
+    kind: Kind
     title: str
     turn: str
     since: Instant

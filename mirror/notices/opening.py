@@ -16,6 +16,7 @@ from mirror.upstream_status import UpstreamStatus
 CANARY = "canary"
 ONLINE_SHARE = 8  # an online role is signed at a quarter of its validity; told at half of that
 FAILING = timedelta(days=1)  # without a pull that succeeded
+_OF_HOSTS = ("stale/", "canary/", "unproven/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,26 @@ class Facts:
 
     ``validity`` is how long each online role's signature lasts, those of no name by "".
     ``changes`` are the times when each upstream brought something, those with a rhythm only.
+    ``hosts`` is None where nobody can tell now.
     """
 
     now: datetime
     status: Status
     licences: Mapping[str, LicenceState | Error] = field(default_factory=dict)
-    hosts: Sequence[Line] = ()
+    hosts: Sequence[Line] | None = ()
     validity: Mapping[str, timedelta] = field(default_factory=dict)
     changes: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
+
+
+def unknown(facts: Facts) -> tuple[str, ...]:
+    """List how the keys begin of which nobody can tell now: what was open stays so."""
+    licences = (n for n, found in facts.licences.items() if isinstance(found, Error))
+    repositories = (one.name for one in facts.status.repositories if one.error)
+    return (
+        *(f"licence/{name}" for name in licences),
+        *(f"role/{name}/" for name in repositories),
+        *(_OF_HOSTS if facts.hosts is None else ()),
+    )
 
 
 def open_notices(facts: Facts) -> list[Notice]:
@@ -40,7 +53,7 @@ def open_notices(facts: Facts) -> list[Notice]:
         *(one for name, state in facts.licences.items() for one in _licence(name, state)),
         *(one for upstream in facts.status.upstreams for one in _upstream(upstream, facts)),
         *(one for repository in facts.status.repositories for one in _roles(repository, facts)),
-        *(one for line in facts.hosts for one in _host(line)),
+        *(one for line in facts.hosts or () for one in _host(line)),
     ]
     return list({notice.key: notice for notice in found}.values())
 

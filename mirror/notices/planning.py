@@ -1,7 +1,7 @@
 """What one way is to be told now (pure): what is new, what goes on, what is over."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -41,39 +41,58 @@ class Plan:
     kept: Mapping[str, Told]
 
 
-def plan(notices: Sequence[Notice], way: Way, rule: NotifySettings, *, now: datetime) -> Plan:
-    """Compare what is open with what a way was told.
+def plan(
+    notices: Sequence[Notice], way: Way, rule: NotifySettings, *, now: datetime,
+    unknown: tuple[str, ...] = (),
+) -> Plan:  # fmt: skip
+    """Compare what is open with what a way was told; ``unknown`` is how keys begin that may be so.
 
     A matter that goes on as another kind than the rule names is not told as resolved.
     """
     wanted = {one.key: one for one in notices if one.kind in rule.on}
     still = {one.key for one in notices}
-    sayings: list[Saying] = []
-    sent, kept = dict[str, Told](), dict[str, Told]()
+    draft = _Draft()
     for key, notice in list(wanted.items())[:MAX_KEPT]:
-        before = way.told.get(key)
-        saying = _open(notice, before, rule, now)
-        if saying:
-            sayings.append(saying)
-            sent[key] = Told(
-                notice.kind, notice.title, notice.turn, saying.since, now
-            )
-        if before:
-            kept[key] = msgspec.structs.replace(before, gone=None)
-            sent.setdefault(key, kept[key])
+        draft.open(notice, way.told.get(key), rule, now)
     for key, told in way.told.items():
-        if key in wanted:
-            continue
-        if key in still:
-            continue
-        gone = told.gone or now
-        kept[key] = msgspec.structs.replace(told, gone=gone)
-        if told.kind in FLAPPING and now - gone < SETTLED:
-            sent[key] = kept[key]
+        if key in still or key.startswith(unknown):
+            draft.keep(key, told)
         else:
-            over = Notice(told.kind, key, told.title)  # type: ignore[arg-type] # a kind once told
-            sayings.append(Saying(Word.resolved, over, told.since))
-    return Plan(tuple(sayings), sent, kept)
+            draft.over(key, told, now)
+    return Plan(tuple(draft.sayings), draft.sent, draft.kept)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan while it is made."""
+
+    sayings: list[Saying] = field(default_factory=list)
+    sent: dict[str, Told] = field(default_factory=dict)
+    kept: dict[str, Told] = field(default_factory=dict)
+
+    def open(
+        self, notice: Notice, before: Told | None, rule: NotifySettings, now: datetime
+    ) -> None:
+        """Plan for a notice that the way wants to know of."""
+        if saying := _open(notice, before, rule, now):
+            self.sayings.append(saying)
+            self.sent[notice.key] = Told(notice.kind, notice.title, notice.turn, saying.since, now)
+
+    def keep(self, key: str, told: Told) -> None:
+        """Plan for a matter that goes on."""
+        self.kept[key] = msgspec.structs.replace(told, gone=None)
+        self.sent.setdefault(key, self.kept[key])
+
+    def over(self, key: str, told: Told, now: datetime) -> None:
+        """Plan for a matter that is no more; what flaps has to stay so for a while."""
+        gone = told.gone or now
+        self.kept[key] = msgspec.structs.replace(told, gone=gone)
+        if told.kind in FLAPPING and now - gone < SETTLED:
+            self.sent[key] = self.kept[key]
+        else:
+            self.sayings.append(
+                Saying(Word.resolved, Notice(told.kind, key, told.title), told.since)
+            )
 
 
 def _open(

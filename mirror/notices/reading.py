@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from keys.errors import Error, StateError
-from mirror.fleet.asking import asked, has_desk
+from mirror.fleet.asking import known_hosts
 from mirror.fleet.health import Line, lines
 from mirror.fleet.ledger import hosts_file
 from mirror.fleet.roster import HostRow
@@ -25,15 +25,16 @@ class _Published(msgspec.Struct):
     channel: str = ""
 
 
-async def read_facts(site: MirrorSite, *, now: datetime) -> tuple[Facts, list[str]]:
-    """Read everything; what cannot be read is told instead of raised."""
-    rows, troubles = list[HostRow](), list[str]()
-    try:
-        if has_desk(site.settings):
-            rows = await asked(site.settings, lambda desk: desk.hosts())
-    except Error as exc:
-        troubles.append(str(exc))
-    status = await read_status(site, now=now, fleet=rows)
+async def read_facts(
+    site: MirrorSite, *, now: datetime, upgrade: bool = True
+) -> tuple[Facts, list[str]]:
+    """Read everything; what cannot be read is told instead of raised.
+
+    ``upgrade`` lets the fleet's tables be brought up to date first.
+    """
+    troubles = list[str]()
+    rows = await _rows(site.settings, troubles, upgrade=upgrade)
+    status = await read_status(site, now=now, fleet=rows or ())
     facts = Facts(
         now=now,
         status=status,
@@ -45,10 +46,20 @@ async def read_facts(site: MirrorSite, *, now: datetime) -> tuple[Facts, list[st
     return facts, troubles
 
 
+async def _rows(
+    settings: Settings, troubles: list[str], *, upgrade: bool
+) -> Sequence[HostRow] | None:
+    try:
+        return await known_hosts(settings, upgrade=upgrade)
+    except Error as exc:
+        troubles.append(str(exc))
+        return None
+
+
 def _hosts(
-    settings: Settings, rows: Sequence[HostRow], troubles: list[str], now: datetime
-) -> Sequence[Line]:
-    """Judge the hosts; one that was just admitted has time to report."""
+    settings: Settings, rows: Sequence[HostRow] | None, troubles: list[str], now: datetime
+) -> Sequence[Line] | None:
+    """Judge the hosts; one that was just admitted has time to report. None: nobody can tell."""
     if not settings.fleet.enabled:
         return ()
     stale = timedelta(hours=settings.fleet.stale_hours)
@@ -56,7 +67,9 @@ def _hosts(
         singles = hosts_file(settings.folder).read().singles
     except StateError as exc:
         troubles.append(str(exc))
-        singles = {}
+        return None
+    if rows is None:
+        return None
     expected = [name for name, host in singles.items() if now - host.created > stale]
     return lines(rows, expected, now=now, stale=stale)
 
@@ -80,7 +93,9 @@ def _changes(
         troubles.append(str(exc))
         published = {}
     cascaded = {
-        repository.name: [one.published for channel in repository.channels for one in channel.releases]
+        repository.name: [
+            one.published for channel in repository.channels for one in channel.releases
+        ]
         for repository in status.repositories
     }
     return {

@@ -1,6 +1,6 @@
-"""One round: what is open, who is to be told, and what became of telling them."""
+"""One round: who is to be told what, and what became of telling them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +11,12 @@ from keys.errors import Error, SettingsError
 from mirror.fleet.records import RecordFile
 from mirror.notices.book import Book, Failure, Way
 from mirror.notices.notice import Notice
-from mirror.notices.planning import Saying, plan
+from mirror.notices.planning import Plan, Saying, Word, plan
 from mirror.notices.ways import Sender, open_ways
 from mirror.notify_rules import NotifySettings
+
+TEST = Notice("upstream-silent", "test", "this is a test", "nothing is wrong")
+_NOBODY = Way()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Outcome:
     """What one way was told, or would be; ``waits`` says why it was not, ``error`` what failed."""
 
     way: str
-    sayings: tuple[Saying, ...]
+    sayings: tuple[Saying, ...] = ()
     waits: str = ""
     error: str = ""
 
@@ -31,66 +34,133 @@ def book_file(folder: Path) -> RecordFile[Book]:
     return RecordFile(folder / "state" / "notices.json", Book)
 
 
-def tell(
-    notices: Sequence[Notice], rules: Sequence[NotifySettings], file: RecordFile[Book], *,
-    now: datetime, by_hand: bool = False,
-) -> list[Outcome]:  # fmt: skip
-    """Tell every way what it should know; one that fails holds up no other.
-
-    By hand a way that failed is tried at once. Ways that are in no rule any more are forgotten.
-
-    Raises:
-        LockedError: another round is under way.
-        StateError: what was told cannot be read or kept.
-
-    """
-    with file.changing() as book:
-        outcomes, ways = list[Outcome](), dict[str, Way]()
-        for rule in rules:
-            for outcome, way in _rule(rule, notices, book, now, by_hand=by_hand):
-                outcomes.append(outcome)
-                ways[outcome.way] = way
-        after = Book(ways)
-        if after != book:
-            file.write(after)
-    return outcomes
-
-
-def foresee(
-    notices: Sequence[Notice], rules: Sequence[NotifySettings], book: Book, *, now: datetime
-) -> list[Outcome]:
-    """Tell what ``tell`` would tell now, and to whom; tells nobody."""
-    found = []
-    for rule in rules:
-        for sender in _opened(rule):
-            if isinstance(sender, SettingsError):
-                found.append(Outcome(rule.name, (), error=str(sender)))
-                continue
-            sayings = plan(notices, book.ways.get(sender.name, Way()), rule, now=now).sayings
-            found.append(Outcome(sender.name, sayings, _waits(rule, sayings, now)))
-    return found
-
-
 def troubles(book: Book) -> Iterator[str]:
     """Tell of the ways that do not work."""
     for way in book.ways.values():
         if way.failure:
-            since = f"{way.failure.since:%Y-%m-%d %H:%M:%SZ}"
-            yield f"{way.failure.reason}, since {since}"
+            yield f"{way.failure.reason}, since {way.failure.since:%Y-%m-%d %H:%M:%SZ}"
 
 
-def _rule(
-    rule: NotifySettings, notices: Sequence[Notice], book: Book, now: datetime, *, by_hand: bool
-) -> Iterator[tuple[Outcome, Way]]:
-    for sender in _opened(rule):
-        if isinstance(sender, SettingsError):
-            before = book.ways.get(rule.name, Way())
-            failure = Failure.after(before.failure, str(sender), now=now)
-            kept = {name: way for name, way in book.ways.items() if _is_of(name, rule)}
-            yield Outcome(rule.name, (), error=str(sender)), Way(failure=failure)
-            yield from ((Outcome(name, (), waits="closed"), way) for name, way in kept.items())
-        else:
-            yield _way(sender, rule, notices, book.ways.get(sender.name, Way()), now, by_hand)
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is open ``now``, to be told by ``rules``; ``unknown`` as of ``plan``."""
+
+    rules: Sequence[NotifySettings]
+    notices: Sequence[Notice]
+    now: datetime
+    unknown: tuple[str, ...] = ()
+
+    def tell(self, file: RecordFile[Book], *, by_hand: bool = False) -> list[Outcome]:
+        """Tell every way what it should know; one that fails holds up no other.
+
+        By hand a way that failed is tried at once. What was told is kept after each way; ways
+        that are in no rule any more are forgotten.
+
+        Raises:
+            LockedError: another round is under way.
+            StateError: what was told cannot be read or kept.
+
+        """
+        outcomes, found = list[Outcome](), dict[str, Way]()
+        with file.changing() as book:
+            last = book
+            for rule in self.rules:
+                for outcome, ways in self._rule(rule, book, by_hand=by_hand):
+                    outcomes.append(outcome)
+                    found |= ways
+                    last = _keep(file, last, Book({**book.ways, **found}))
+            _keep(file, last, Book(found))
+        return outcomes
+
+    def foresee(self, book: Book) -> list[Outcome]:
+        """Say what ``tell`` would tell by hand, and to whom; tells nobody."""
+        return [
+            self._closed(rule, sender)
+            if isinstance(sender, SettingsError)
+            else self._planned(rule, sender, book)[0]
+            for rule in self.rules
+            for sender in _opened(rule)
+        ]
+
+    def try_out(self, file: RecordFile[Book]) -> list[Outcome]:
+        """Send every way a message that says it is a test; one that works has failed no more.
+
+        Raises:
+            LockedError, StateError: as ``tell``.
+
+        """
+        outcomes, sayings = list[Outcome](), (Saying(Word.opened, TEST, self.now),)
+        with file.changing() as book:
+            ways = dict(book.ways)
+            for rule in self.rules:
+                for sender in _opened(rule):
+                    if isinstance(sender, SettingsError):
+                        outcomes.append(self._closed(rule, sender))
+                        continue
+                    way = ways.get(sender.name, _NOBODY)
+                    outcome, failure = self._sent(sender, sayings, way)
+                    outcomes.append(outcome)
+                    ways[sender.name] = Way(way.told, failure)
+            _keep(file, book, Book(ways))
+        return outcomes
+
+    def _rule(
+        self, rule: NotifySettings, book: Book, *, by_hand: bool
+    ) -> Iterator[tuple[Outcome, Mapping[str, Way]]]:
+        for sender in _opened(rule):
+            if isinstance(sender, SettingsError):
+                before = book.ways.get(rule.name, _NOBODY).failure
+                failure = Failure.after(before, str(sender), now=self.now)
+                own = {name: way for name, way in book.ways.items() if _is_of(name, rule)}
+                yield self._closed(rule, sender), own | {rule.name: Way(failure=failure)}
+            else:
+                outcome, way = self._way(rule, sender, book, by_hand=by_hand)
+                yield outcome, {sender.name: way}
+
+    def _way(
+        self, rule: NotifySettings, sender: Sender, book: Book, *, by_hand: bool
+    ) -> tuple[Outcome, Way]:
+        way = book.ways.get(sender.name, _NOBODY)
+        outcome, planned = self._planned(rule, sender, book)
+        if not planned.sayings:
+            return outcome, Way(dict(planned.sent), way.failure)
+        if outcome.waits:
+            return outcome, Way(dict(planned.kept), way.failure)
+        if not (by_hand or way.is_due(self.now)):
+            later = Outcome(sender.name, planned.sayings, "failed before, is tried again later")
+            return later, Way(dict(planned.kept), way.failure)
+        outcome, failure = self._sent(sender, planned.sayings, way)
+        return outcome, Way(dict(planned.kept if failure else planned.sent), failure)
+
+    def _planned(self, rule: NotifySettings, sender: Sender, book: Book) -> tuple[Outcome, Plan]:
+        way = book.ways.get(sender.name, _NOBODY)
+        planned = plan(self.notices, way, rule, now=self.now, unknown=self.unknown)
+        is_quiet = planned.sayings and rule.is_quiet(self.now)
+        waits = f"quiet ({rule.quiet} {rule.tz})" if is_quiet else ""
+        return Outcome(sender.name, planned.sayings, waits), planned
+
+    def _sent(
+        self, sender: Sender, sayings: tuple[Saying, ...], way: Way
+    ) -> tuple[Outcome, Failure | None]:
+        """Send, and tell what became of it."""
+        try:
+            sender.send(sayings, at=self.now)
+        except Error as exc:
+            failure = Failure.after(way.failure, str(exc), now=self.now)
+            told = {"way": sender.name, "cause": str(exc), "times": failure.times}
+            structlog.get_logger().warning("notify-failed", **told)
+            return Outcome(sender.name, sayings, error=str(exc)), failure
+        structlog.get_logger().info("notified", way=sender.name, notices=len(sayings))
+        return Outcome(sender.name, sayings), None
+
+    def _closed(self, rule: NotifySettings, error: SettingsError) -> Outcome:
+        return Outcome(rule.name, error=str(error))
+
+
+def _keep(file: RecordFile[Book], before: Book, after: Book) -> Book:
+    if after != before:
+        file.write(after)
+    return after
 
 
 def _is_of(way: str, rule: NotifySettings) -> bool:
@@ -102,29 +172,3 @@ def _opened(rule: NotifySettings) -> Sequence[Sender | SettingsError]:
         return open_ways(rule)
     except SettingsError as exc:
         return (exc,)
-
-
-def _way(
-    sender: Sender, rule: NotifySettings, notices: Sequence[Notice], way: Way, now: datetime,
-    by_hand: bool,
-) -> tuple[Outcome, Way]:  # fmt: skip
-    planned = plan(notices, way, rule, now=now)
-    waits = _waits(rule, planned.sayings, now)
-    if not waits and planned.sayings and not (by_hand or way.is_due(now)):
-        waits = "failed before, is tried again later"
-    if waits or not planned.sayings:
-        told = dict(planned.kept if planned.sayings else planned.sent)
-        return Outcome(sender.name, planned.sayings, waits), Way(told, way.failure)
-    try:
-        sender.send(planned.sayings, at=now)
-    except Error as exc:
-        failure = Failure.after(way.failure, str(exc), now=now)
-        structlog.get_logger().error("notify-failed", way=sender.name, cause=str(exc))
-        outcome = Outcome(sender.name, planned.sayings, error=str(exc))
-        return outcome, Way(dict(planned.kept), failure)
-    structlog.get_logger().info("notified", way=sender.name, notices=len(planned.sayings))
-    return Outcome(sender.name, planned.sayings), Way(dict(planned.sent))
-
-
-def _waits(rule: NotifySettings, sayings: Sequence[Saying], now: datetime) -> str:
-    return f"quiet ({rule.quiet} {rule.tz})" if sayings and rule.is_quiet(now) else ""

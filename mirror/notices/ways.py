@@ -73,7 +73,9 @@ class Address:
             )
             sender = apprise.Apprise(asset=asset)
             if not sender.add(self.url.reveal()):
-                raise SettingsError(f"notify {self.name}: {self.scheme}: not an address apprise knows")
+                raise SettingsError(
+                    f"notify {self.name}: {self.scheme}: not an address apprise knows"
+                )
             sent = sender.notify(
                 title=message.title(sayings),
                 body=message.body(sayings),

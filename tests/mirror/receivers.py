@@ -1,0 +1,80 @@
+"""Somebody who is told: a mail server and a web hook on loopback."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+
+@dataclass
+class MailServer:
+    """Keeps what it gets."""
+
+    address: str = ""
+    mails: list[str] = field(default_factory=list)
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - the library calls it so
+        content = envelope.content
+        assert isinstance(content, bytes)
+        self.mails.append(content.decode())
+        return "250 OK"
+
+
+@contextmanager
+def mail_server() -> Iterator[MailServer]:
+    found = MailServer()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    found.address = f"127.0.0.1:{port}"
+    controller = Controller(found, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield found
+    finally:
+        controller.stop()
+
+
+@dataclass
+class WebHook:
+    """Keeps what is posted to it; answers with ``status``."""
+
+    address: str = ""
+    status: int = 200
+    posted: list[dict[str, Any]] = field(default_factory=list)
+    tries: int = 0
+
+
+@contextmanager
+def web_hook() -> Iterator[WebHook]:
+    found = WebHook()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            found.tries += 1
+            if found.status == 200:
+                found.posted.append(json.loads(body))
+            self.send_response(found.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    found.address = f"127.0.0.1:{server.server_address[1]}"
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
