@@ -40,11 +40,11 @@ class BlobIndex:
     contents: Mapping[str, Content] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, releases: Iterable[ReleaseBlobs]) -> "BlobIndex":
-        """Index these releases."""
+    def of(cls, releases: Iterable[ReleaseBlobs], damaged: Iterable[str] = ()) -> "BlobIndex":
+        """Index these releases; channels with a damaged one are as strict as can be."""
         earliest: dict[str, datetime] = {}
         newest: dict[str, Redistribution] = {}
-        channels: dict[str, Redistribution] = {}
+        channels: dict[str, Redistribution] = dict.fromkeys(damaged, "none")
         contents: dict[str, Content] = {}
         for release in sorted(releases, key=lambda one: (one.published, one.sequence)):
             word = release.redistribution

@@ -10,9 +10,8 @@ from keys.errors import Error, LimitError, MissingError
 from keys.model.release import Redistribution
 from keys.model.standing import LicenceState
 from mirror.fleet.doors import Visitor
-from mirror.fleet.entitlement import BlobIndex
 from mirror.storage.base import Store
-from mirror.web.layout import Kind, Place
+from mirror.web.layout import TIMESTAMP, Kind, Place
 from mirror.web.snapshot import MAX_ROLE_BYTES, Document, Snapshot, SnapshotReader
 
 MAX_HOT_BYTES = 64 << 20  # of one repository
@@ -49,8 +48,8 @@ class HotRepository:
         except (Error, KeyError) as exc:
             self._report(str(exc))
         else:
-            self._report("")
             self.snapshot = found or self.snapshot
+            self._report("; ".join(found.damaged.values()) if found else "")
         self._refreshed = started
 
     def _report(self, problem: str) -> None:
@@ -142,18 +141,24 @@ class HotRepository:
 
         Another process may have published it a moment ago.
         """
-        index = await self._index(place)
-        return index is not None and index.allows(place.name, standing)
-
-    async def redistribution(self, place: Place) -> Redistribution:
-        """Tell who may be served a blob, as the releases that name it say."""
-        index = await self._index(place)
-        return index.redistribution(place.name, place.channel) if index else "none"
-
-    async def _index(self, place: Place) -> BlobIndex | None:
         if not self._names(place.name):
             await self._look_again()
-        return self.snapshot.index if self.snapshot else None
+        return self.snapshot is not None and self.snapshot.index.allows(place.name, standing)
+
+    async def redistribution(self, place: Place) -> Redistribution:
+        """Tell who may be served a blob, as the releases that name it say.
+
+        One that none names may be of a release published a moment ago, or of one that is gone.
+        """
+        if not self._names(place.name) and not await self._is_current():
+            await self._look_again()
+        if self.snapshot is None:
+            return "none"
+        return self.snapshot.index.redistribution(place.name, place.channel)
+
+    async def _is_current(self) -> bool:
+        stat = await self._store.stat(f"r/{self.name}/{TIMESTAMP}")
+        return bool(stat and self.snapshot and self.snapshot.stored == stat.version)
 
     def _names(self, name: str) -> bool:
         return self.snapshot is not None and name in self.snapshot.index

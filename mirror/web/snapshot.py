@@ -3,13 +3,13 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
 
-from keys.errors import MissingError, StoreError
+from keys.errors import Error, MissingError, StoreError
 from keys.model import release as wire
 from keys.model.release import Assurance
 from mirror.fleet.entitlement import BlobIndex, ReleaseBlobs
@@ -40,7 +40,7 @@ class Document:
 class Snapshot:
     """What one timestamp names; replaced whole when another one is published."""
 
-    stored: str  # the store's version of timestamp.json
+    stored: str  # the store's version of timestamp.json; empty: look again at what was damaged
     timestamp: Document
     version: int
     expires: Mapping[str, datetime]
@@ -49,6 +49,8 @@ class Snapshot:
     listed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Targets and their sha256, by role; not those of roles that list files."""
     versions: Mapping[str, int] = field(default_factory=dict)
+    damaged: Mapping[str, str] = field(default_factory=dict)
+    """Channels with a release that cannot be read, and why: nobody knows who may be served it."""
 
     @property
     def assurance(self) -> Mapping[str, Assurance]:
@@ -97,15 +99,16 @@ class SnapshotReader:
             return last
         timestamp = await self._bytes(TIMESTAMP)
         roles = await self._roles(timestamp)
-        releases = await self._releases(roles, last.releases if last else {})
-        index = await asyncio.to_thread(BlobIndex.of, releases.values())
+        releases, damaged = await self._releases(roles, last.releases if last else {})
+        index = await asyncio.to_thread(BlobIndex.of, releases.values(), damaged)
         return Snapshot(
-            stored=stat.version,
+            stored="" if damaged else stat.version,
             timestamp=Document.of(timestamp),
             version=roles["timestamp"].version,
             expires={name: role.expires for name, role in roles.items()},
             index=index,
             releases=releases,
+            damaged=damaged,
             versions={name: role.version for name, role in roles.items()},
             listed={name: _pins(role) for name, role in roles.items() if not is_files_role(name)},
         )
@@ -137,16 +140,16 @@ class SnapshotReader:
 
     async def _releases(
         self, roles: Mapping[str, _Signed], known: Mapping[str, ReleaseBlobs]
-    ) -> dict[str, ReleaseBlobs]:
-        """Read the manifests and file lists that are new."""
+    ) -> tuple[dict[str, ReleaseBlobs], dict[str, str]]:
+        """Read the manifests and file lists that are new; what is damaged stops no other."""
         releases: dict[str, ReleaseBlobs] = {}
-        for role in roles.values():
-            for target, pinned in role.targets.items():
-                if not _MANIFEST.fullmatch(target):
-                    continue
-                name = "targets/" + wire.blob_name(target, pinned.hashes.get("sha256", ""))
+        damaged: dict[str, str] = {}
+        for name, channel in _manifests(roles.values()):
+            try:
                 releases[name] = known.get(name) or await self._release(name)
-        return releases
+            except Error as exc:
+                damaged[channel] = str(exc)
+        return releases, damaged
 
     async def _release(self, name: str) -> ReleaseBlobs:
         data = await self._bytes(name, wire.MAX_MANIFEST_BYTES)
@@ -184,6 +187,15 @@ def is_files_role(name: str) -> bool:
 
 def _pins(role: _Signed) -> dict[str, str]:
     return {target: pinned.hashes.get("sha256", "") for target, pinned in role.targets.items()}
+
+
+def _manifests(roles: Iterable[_Signed]) -> Iterator[tuple[str, str]]:
+    """List the manifests that roles name, by their place, with their channels."""
+    for role in roles:
+        for target, pinned in role.targets.items():
+            if found := _MANIFEST.fullmatch(target):
+                sha256 = pinned.hashes.get("sha256", "")
+                yield f"targets/{wire.blob_name(target, sha256)}", found[1]
 
 
 def _decode(data: bytes, what: str) -> _Signed:

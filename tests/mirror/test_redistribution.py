@@ -239,6 +239,29 @@ async def test_a_file_no_release_names_any_more_is_as_strict_as_its_channel(
     assert answer.status == 401
 
 
+@pytest.mark.parametrize("part", ["releases/*", "files/@list/*"])
+async def test_a_damaged_channel_is_shared_with_nobody_and_the_others_are_served(
+    site: WebSite, aiohttp_client: AiohttpClient, part: str
+) -> None:
+    for channel in ("broken", "whole"):
+        await site.publish({"a.yar": channel.encode()}, channel=channel)
+    (damaged,) = (site.mirror.folder / "r/site/targets/broken").glob(part)
+    genuine = damaged.read_bytes()
+    damaged.write_bytes(b"{")
+    browser = await aiohttp_client(await site.application())
+    site.door(OpenDoor(), proxies=Proxies(("127.0.0.1",), required=False))
+    await site.site.refresh()
+    blob = {channel: blob_url("a.yar", channel.encode(), channel=channel)
+            for channel in ("broken", "whole")}  # fmt: skip
+    assert await Site(site, browser, Secret("")).status(blob["whole"]) == 200
+    assert await Site(site, browser, Secret("")).status(blob["broken"]) == 402
+    assert site.site.problem
+    damaged.write_bytes(genuine)
+    await site.site.refresh()
+    assert await Site(site, browser, Secret("")).status(blob["broken"]) == 200
+    assert not site.site.problem
+
+
 async def test_other_terms_alone_make_another_release(mirror: Site) -> None:
     first = await publish(mirror, "public")
     again = await publish(mirror, "public")
