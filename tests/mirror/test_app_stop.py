@@ -5,7 +5,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.mirror.freshclam_cases import Scene
+from tests.mirror.clamav_scene import Scene
 
 
 async def test_a_mirror_without_grace_stops_though_a_client_still_reads(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.mirror.clamav_scene import CLIENTS, Scene, heading
 from tests.mirror.freshclam import Freshclam, detects, need_freshclam
-from tests.mirror.freshclam_cases import CASES, CLIENTS, Scene, heading, measure
+from tests.mirror.freshclam_cases import CASES, measure
 from tests.mirror.site import BY, candidate
 from tests.samples import Sample
 
