@@ -52,9 +52,9 @@ def is_protected(url: str) -> bool:
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def is_loopback(host: str) -> bool:
@@ -89,6 +89,15 @@ def problems(upstream: UpstreamSettings) -> Iterator[str]:
     if malformed:
         yield from (f"{key}: not an http or https address" for key in malformed)
         return
+    yield from _auth(upstream)
+    if reason := unsigned_refusal(upstream):
+        yield reason
+    yield from _version(upstream)
+    yield from _keys(upstream)
+    yield from _names(upstream)
+
+
+def _auth(upstream: UpstreamSettings) -> Iterator[str]:
     needed = [*_AUTH_NEEDS[upstream.auth], *_VERSION_NEEDS.get(upstream.version, ())]
     for key in needed:
         if not getattr(upstream, key):
@@ -97,11 +106,8 @@ def problems(upstream: UpstreamSettings) -> Iterator[str]:
         yield "username: missing, needed for auth 'basic'"
     if upstream.auth == "mtls" and not upstream.url.startswith("https:"):
         yield "url: a client certificate is only shown over https"
-    if reason := unsigned_refusal(upstream):
-        yield reason
-    yield from _version(upstream)
-    yield from _keys(upstream)
-    yield from _names(upstream)
+    if "{token}" in upstream.url and upstream.auth != "path":
+        yield "auth: {token} in url needs auth = 'path'"
 
 
 def _version(upstream: UpstreamSettings) -> Iterator[str]:

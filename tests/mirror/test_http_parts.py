@@ -203,6 +203,16 @@ class TestSources:
         with pytest.raises((SettingsError, NameRefusedError)):
             sources(UpstreamSettings(name="a", kind="http", url=url), ANONYMOUS)
 
+    @given(st.text(), secrets)
+    def test_any_address_is_one_line_of_ascii(self, tail: str, token: str) -> None:
+        settings = UpstreamSettings(
+            name="a", kind="http", url=f"{HOST}/{{token}}/{tail}", save_as="a.ndb"
+        )
+        (source,) = sources(settings, Auth(token=Secret(token)))
+        assert source.address.isascii()
+        assert source.address.isprintable()
+        assert " " not in source.address
+
     def test_a_sidecar_lies_beside_its_file_whatever_the_query(self) -> None:
         settings = UpstreamSettings(name="a", kind="http", url=f"{HOST}/a.ndb?list=x")
         beside = sources(settings, ANONYMOUS)[0].beside(".sha256")

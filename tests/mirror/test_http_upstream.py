@@ -239,6 +239,7 @@ class TestVerify:
             ({"url": "http://vendor.example/a.yar"}, "needs https"),
             ({"url": "https://[::1/a.yar"}, "url: not an http or https address"),
             ({"url": "vendor.example/a.yar"}, "url: not an http or https address"),
+            ({"url": "https://vendor.example:99999/a"}, "url: not an http or https address"),
             ({"url": "ftp://vendor.example/a.yar"}, "url: not an http or https address"),
             ({"url": "https://vendor.example"}, "save_as: missing"),
             (
@@ -261,6 +262,7 @@ class TestVerify:
             ),
             ({"auth": "query", "token_file": "/nowhere"}, "auth_name: missing"),
             ({"auth": "basic"}, "username: missing"),
+            ({"url": "https://vendor.example/{token}/a"}, "needs auth = 'path'"),
             ({"auth": "mtls", "client_cert": "/c", "client_key": "/k"}, "only shown over https"),
             ({"names": ["a.yar"], "url": "https://vendor.example/?x=1"}, "holds no query"),
         ],
@@ -292,6 +294,15 @@ class TestNames:
         assert feeding.contents() == wanted
         served = {path.name[65:] for path in feeding.mirror.folder.rglob("feed/files/**/*.ign2")}
         assert served == {"@E9@99@A4@E5@A4@96@E3@83@AA@E3@82@B9@E3@83@88.ign2"}
+
+    def test_an_address_may_be_written_as_people_read_it(
+        self, feeding: Feeding, vendor: StandIn
+    ) -> None:
+        vendor.put("/ルール/一 覧.yar", RULE)
+        feeding.feed(url=f"{vendor.url}/ルール/一 覧.yar", allow_unsigned=True)
+        feeding.published()
+        assert feeding.contents() == {"一 覧.yar": RULE}
+        assert all(one.target.isascii() for one in vendor.asked)
 
     def test_a_file_is_called_what_the_settings_say(
         self, feeding: Feeding, vendor: StandIn

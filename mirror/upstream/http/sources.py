@@ -8,7 +8,8 @@ from keys.model.names import check_path, check_unique
 from mirror.feeds import UpstreamSettings
 from mirror.upstream.auth import PLACE, Auth
 
-_UNQUOTED = "/!$&'()*+,;=:@~"  # RFC 3986 §3.3
+_UNQUOTED = "/!$&'()*+,;=:@~"  # of a name: RFC 3986 §3.3
+_WRITTEN = f"{_UNQUOTED}%?#[]"  # of an address as an operator writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def sources(settings: UpstreamSettings, auth: Auth) -> tuple[Source, ...]:
         path = settings.save_as or unquote(urlsplit(settings.url).path.rpartition("/")[2])
         if not path or PLACE in path:
             raise SettingsError(f"upstream {settings.name}: save_as: missing, url ends in no name")
-        return (Source(check_path(path), auth.place(settings.url)),)
+        return (Source(check_path(path), _base(settings, auth)),)
     base = _base(settings, auth)
     found = tuple(
         Source(check_path(name), base + quote(name, safe=_UNQUOTED)) for name in settings.names
@@ -61,7 +62,8 @@ def version_address(settings: UpstreamSettings, auth: Auth) -> str:
 
     """
     base, at = _base(settings, auth), settings.version_at
-    address = urljoin(base, auth.place(at) if PLACE in at else at)
+    placed = quote(auth.place(at) if PLACE in at else at, safe=_WRITTEN)
+    address = urljoin(base, placed)
     if PLACE in at and urlsplit(address)[:2] != urlsplit(base)[:2]:
         raise SettingsError(f"upstream {settings.name}: version_at: {PLACE} on another host")
     return address
@@ -69,5 +71,5 @@ def version_address(settings: UpstreamSettings, auth: Auth) -> str:
 
 def _base(settings: UpstreamSettings, auth: Auth) -> str:
     """Return what names are relative to: the feed's folder, or its one file."""
-    placed = auth.place(settings.url)
+    placed = quote(auth.place(settings.url), safe=_WRITTEN)
     return f"{placed.rstrip('/')}/" if settings.names else placed
