@@ -1,4 +1,4 @@
-"""What every test shares: no time limit per example, and the list of engines skipped."""
+"""What every test shares: no time limit per example, slow tests, the list of engines skipped."""
 
 import re
 from collections.abc import Iterable
@@ -6,10 +6,20 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import settings
 
+from tests.slow import is_slow
+
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
 
 _MISSING = re.compile(r"(?:Skipped: )?(?P<what>.+ is not installed: .+)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Mark what `make test-quick` leaves out, before `-m` chooses."""
+    for item in items:
+        if is_slow(item.nodeid):
+            item.add_marker(pytest.mark.slow)
 
 
 def _skipped_engines(reports: Iterable[pytest.TestReport]) -> list[str]:
