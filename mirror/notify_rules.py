@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import datetime, time
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from keys.settings import Count, Seconds, Table
@@ -19,7 +19,6 @@ Kind: TypeAlias = Literal[
     "role-expiring",
     "upstream-silent",
 ]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _QUIET = re.compile(r"(?P<start>[0-9]{2}:[0-9]{2})-(?P<end>[0-9]{2}:[0-9]{2})")
@@ -29,7 +28,7 @@ class NotifySettings(Table, frozen=True):
     """Whom to tell of which kinds of notices, how, and when not."""
 
     name: str
-    on: tuple[Kind, ...] = KINDS
+    on: tuple[Kind, ...] = ()  # empty: all of them
     urls: tuple[str, ...] = ()  # apprise's addresses, those without a secret
     urls_file: str = ""  # one address on each line, # comments
     command: tuple[str, ...] = ()  # is fed one JSON object
@@ -37,6 +36,10 @@ class NotifySettings(Table, frozen=True):
     quiet: str = ""  # such as 22:00-06:00: what comes then is told afterwards
     tz: str = "UTC"  # of quiet
     timeout_seconds: Seconds = 30
+
+    def wants(self, kind: Kind) -> bool:
+        """Tell whether the rule is about notices of a kind."""
+        return not self.on or kind in self.on
 
     def is_quiet(self, now: datetime) -> bool:
         """Tell whether nothing is to be sent now."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fleet import Fleet, Host
 from tests.mirror.serving import Process, wait_for
-from tests.test_fleet import Fleet, Host
 
 PADDING = "never-in-any-sample-" * 50  # a release of much the same size as the others
 PROVES = """\

@@ -68,10 +68,12 @@ def handing_over(folder: Path, secrets: Mapping[str, Secret]) -> Iterator[Sequen
     """Write ``NAME.cred`` for each into a folder; when the block fails, none of them stays.
 
     Raises:
-        UsageError: one of them is there already.
+        UsageError: one of them is there already, or a file is in the folder's place.
         StateError: one cannot be written.
 
     """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is no folder; nothing was changed")
     paths = {folder / f"{name}.cred": f"{name}:{one.reveal()}\n" for name, one in secrets.items()}
     if taken := [str(path) for path in paths if path.exists()]:
         raise UsageError(f"{', '.join(taken)}: exists; nothing was changed")

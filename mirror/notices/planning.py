@@ -49,7 +49,7 @@ def plan(
 
     A matter that goes on as another kind than the rule names is not told as resolved.
     """
-    wanted = {one.key: one for one in notices if one.kind in rule.on}
+    wanted = {one.key: one for one in notices if rule.wants(one.kind)}
     still = {one.key for one in notices}
     draft = _Draft()
     for key, notice in list(wanted.items())[:MAX_KEPT]:

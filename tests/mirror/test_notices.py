@@ -1,6 +1,7 @@
 """What is open follows from facts alone, and each way is told each thing as often as it wants."""
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 
@@ -11,10 +12,11 @@ from mirror.fleet.health import Health, Line
 from mirror.fleet.roster import EngineRow
 from mirror.notices.book import RETRY_AT_MOST, Failure, Way
 from mirror.notices.notice import Notice
-from mirror.notices.opening import Facts, open_notices
+from mirror.notices.opening import Facts, open_notices, unknown
 from mirror.notices.planning import SETTLED, Plan, plan
 from mirror.notices.rhythm import silent_since
-from mirror.notify_rules import KINDS, NotifySettings, problems
+from mirror.notify_rules import Kind as NoticeKind
+from mirror.notify_rules import NotifySettings, problems
 from mirror.pulls import Failure as PullFailure
 from mirror.status import RepositoryStatus, Role, Status
 from mirror.upstream_status import HeldStatus, UpstreamStatus
@@ -267,7 +269,7 @@ def test_a_rule_that_cannot_be_followed_is_named(rule: NotifySettings, problem: 
 
 
 def test_a_rule_wants_every_kind_unless_it_says_otherwise() -> None:
-    assert RULE.on == KINDS
+    assert all(RULE.wants(kind) for kind in get_args(NoticeKind))
     assert list(problems(RULE)) == []
 
 
@@ -282,3 +284,15 @@ def test_a_way_that_fails_is_tried_less_and_less_often() -> None:
     assert waits[-1] == RETRY_AT_MOST
     assert failure
     assert (failure.since, failure.times) == (NOW, 10)
+
+
+def test_what_nobody_can_tell_now_is_not_told_as_resolved() -> None:
+    stale = Notice("host-stale", "stale/mx1", "mx1 is silent")
+    blind = Facts(NOW, status(), {"av": LicenceError("unreadable")}, hosts=None)
+    assert unknown(blind) == ("licence/av", "stale/", "canary/", "unproven/")
+    later = NOW + SETTLED
+    planned = plan([], told(stale), RULE, now=later, unknown=unknown(blind))
+    assert words(planned) == []
+    again = Way(dict(planned.sent))
+    gone = plan([], again, RULE, now=later, unknown=unknown(Facts(NOW, status())))
+    assert gone.sent["stale/mx1"].gone == later

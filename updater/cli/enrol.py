@@ -4,6 +4,7 @@ import hashlib
 import os
 import pwd
 import secrets
+import time
 from pathlib import Path
 
 import click
@@ -25,6 +26,8 @@ from updater.settings import RepositorySettings, Settings
 
 TOKEN_BYTES = 32
 MAX_ROOT_BYTES = 8 << 20
+MAX_TRIES = 20
+MAX_WAIT_SECONDS = 30.0
 UNDER_WAY = ".enrolling"  # beside the credential file, until the mirror has admitted the host
 
 
@@ -121,12 +124,23 @@ def _admit(settings: Settings, invitation: Invitation, place: Path) -> None:
     for mirror in settings.mirrors:
         check_mirror(mirror, Way(credential=credential))
     with Fetcher(settings.mirrors, way) as fetcher:
-        status, _ = fetcher.post(ENROL_PATH, body)
+        status = _asked(fetcher, body)
     _check_answer(status, invitation.name)
     with on_disk(place):
         files.write(place, f"{credential.username}:{secret}\n".encode(), mode=0o600)
         _hand_to(place, settings.user)
         waiting.unlink()
+
+
+def _asked(fetcher: Fetcher, body: bytes) -> int:
+    """Ask to be admitted; wait while the mirror has too many to admit."""
+    status, wait = fetcher.post(ENROL_PATH, body)
+    for _ in range(MAX_TRIES):
+        if status != 429:
+            break
+        time.sleep(min(max(wait, 1.0), MAX_WAIT_SECONDS))
+        status, wait = fetcher.post(ENROL_PATH, body)
+    return status
 
 
 def _prepared(waiting: Path, name: str) -> Credential:
