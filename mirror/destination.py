@@ -13,8 +13,9 @@ from mirror.edition import Order
 from mirror.feeds import UpstreamSettings
 from mirror.hold import Hold, new_hold
 from mirror.holds import Holds
+from mirror.intake import Label
 from mirror.policy import Policies
-from mirror.publish import Label, Published, Publishing
+from mirror.publish import Published, Publishing
 from mirror.pulls import Result
 from mirror.repository import StoredRepository
 from mirror.rollout import first_track

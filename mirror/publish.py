@@ -14,22 +14,18 @@ import msgspec
 from keys.model import rollout
 from keys.model.names import check_channel, check_unique
 from keys.model.release import (
-    Content,
-    File,
     Manifest,
     Pin,
     Pointer,
-    Redistribution,
-    encode_file_list,
-    file_list_target,
     file_target,
 )
 from keys.signing.delegations import files_role
 from keys.signing.minisign import SidecarSigner
 from mirror.catalogue import Catalogue, read_catalogue, read_pointers
 from mirror.edition import Edition, Editions, Order
+from mirror.intake import NO_LABEL, Label, add_files, add_list, is_same
 from mirror.orders import first_moved
-from mirror.rollout import STABLE, Entitlement, kept, next_sequence
+from mirror.rollout import STABLE, Entitlement, kept
 from mirror.shrink import ShrunkError, Size, shrink_of
 from mirror.sidecars import add_sidecars
 from mirror.upstream.base import Candidate
@@ -48,17 +44,6 @@ class Published:
     files: int = 0
     held: str = ""
 
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """What the operator says of a release: it stands in the manifest."""
-
-    engine: str = ""  # what its files are for
-    content: Content = "definitions"
-    redistribution: Redistribution = "public"
-
-
-NO_LABEL = Label()
 
 Retrack = Callable[[Mapping[str, Pointer], Mapping[int, Pointer]], Mapping[str, Pointer]]
 """Take a channel's tracks and its releases; return the tracks as they shall be."""
@@ -110,12 +95,12 @@ class Publishing:
         async with self._editions.editing(by, now=now) as edition:
             catalogue = await _read(edition, channel)
             latest = catalogue.latest
-            if latest and await _is_same(edition, latest, candidate, label):
+            if latest and await is_same(edition, latest, candidate, label):
                 if move_track and catalogue.pointed(track) != latest.sequence:
                     return await self._point(edition, catalogue, track, latest.sequence)
                 return _published(latest, track, changed=False)
             await self._check_size(edition, catalogue, track, candidate)
-            new_bytes = await _add_files(edition, channel, candidate)
+            new_bytes = await add_files(edition, channel, candidate)
             manifest = await self._manifest(edition, catalogue, candidate, label)
             grown = catalogue.with_release(manifest)
             if reason := rollout.held(catalogue.tracks.get(track)):
@@ -133,7 +118,7 @@ class Publishing:
         self, edition: Edition, catalogue: Catalogue, candidate: Candidate, label: Label
     ) -> Manifest:
         """Put the file list, and the files' signatures, into the store; write what pins them."""
-        manifest = await _add_list(edition, catalogue, candidate, label)
+        manifest = await add_list(edition, catalogue, candidate, label)
         signer = await asyncio.to_thread(self._sidecars)
         if signer is None:
             return manifest
@@ -233,55 +218,6 @@ class Publishing:
 async def _read(edition: Edition, channel: str) -> Catalogue:
     listed = edition.pins(check_channel(channel))
     return await read_catalogue(edition.repository, channel, listed)
-
-
-async def _is_same(edition: Edition, latest: Manifest, candidate: Candidate, label: Label) -> bool:
-    if (latest.content, latest.redistribution) != (label.content, label.redistribution):
-        return False
-    if _content(latest.originals) != _content(candidate.originals):
-        return False
-    listed = await edition.repository.files(latest)
-    return _content(listed) == _content(candidate.files)
-
-
-def _content(files: Iterable[File]) -> dict[str, Pin]:
-    return {file.path: file.pin for file in files}
-
-
-async def _add_files(edition: Edition, channel: str, candidate: Candidate) -> int:
-    """Put the files into the store; return the bytes that were new."""
-    new_bytes = 0
-    for file in (*candidate.files, *candidate.originals):
-        target, source = file_target(channel, file.path), candidate.folder / file.path
-        if await edition.repository.add(target, file.pin, source):
-            new_bytes += file.length
-    return new_bytes
-
-
-async def _add_list(
-    edition: Edition, catalogue: Catalogue, candidate: Candidate, label: Label
-) -> Manifest:
-    """Put the file list into the store and write the manifest that pins it."""
-    sequence = next_sequence(catalogue.releases)
-    data = encode_file_list(candidate.files)
-    pin = Pin.of(data)
-    await edition.repository.add(file_list_target(catalogue.channel, sequence), pin, data)
-    return Manifest(
-        format=1,
-        channel=catalogue.channel,
-        sequence=sequence,
-        release=candidate.release,
-        published=edition.now.replace(microsecond=0),
-        vendor_time=candidate.vendor_time,
-        assurance=candidate.assurance,
-        engine=label.engine,
-        provenance=candidate.provenance,
-        file_list=pin,
-        originals=candidate.originals,
-        signatures=candidate.signatures,
-        redistribution=label.redistribution,
-        content=label.content,
-    )
 
 
 async def _stable_files(edition: Edition, catalogue: Catalogue) -> dict[str, Pin]:

@@ -17,7 +17,8 @@ from keys.model.release import Content, Redistribution
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.cli.progress import progress
 from mirror.feeds import UpstreamSettings
-from mirror.publish import Label, Published
+from mirror.intake import Label
+from mirror.publish import Published
 from mirror.rollout import STABLE
 from mirror.site import MirrorSite
 from mirror.upstream.base import Pull

@@ -13,7 +13,7 @@ from keys.model.standing import LicenceState
 from mirror.destination import Destination
 from mirror.feeds import UpstreamSettings
 from mirror.ingest import Ingest
-from mirror.publish import Label
+from mirror.intake import Label
 from mirror.pulls import PullState, Result
 from mirror.repository import StoredRepository
 from mirror.upstream.access import Access

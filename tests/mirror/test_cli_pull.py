@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keys.credentials import Credential, Secret
-from mirror.publish import Label
+from mirror.intake import Label
 from tests.mirror.operator import Operator, now
 from tests.mirror.site import BY, Mirror, candidate
 from tests.mirror.vendor import Vendor, root_of, serving

@@ -17,7 +17,7 @@ from keys.model.release import Redistribution
 from mirror.fleet.doors import CustomersDoor, HostsDoor, OpenDoor
 from mirror.fleet.hosts import Hosts
 from mirror.fleet.throttle import MAX_FAILURES
-from mirror.publish import Label
+from mirror.intake import Label
 from mirror.web.access import Proxies
 from tests.mirror.site import BY, NOW
 from tests.mirror.web_site import Browser, WebSite, auth, blob_url, customers, licence

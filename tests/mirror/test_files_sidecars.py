@@ -17,7 +17,7 @@ from keys.trust.vendor.minisign import verify_minisign
 from keys.trust.vendor.verdict import Verdict
 from mirror.collect import collect
 from mirror.fleet.doors import CustomersDoor
-from mirror.publish import Label
+from mirror.intake import Label
 from mirror.web.access import Proxies
 from tests.keys.signing_site import PASSPHRASE
 from tests.mirror.site import NOW

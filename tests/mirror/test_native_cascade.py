@@ -14,7 +14,7 @@ from keys.model.release import Pointer
 from mirror.app import running
 from mirror.cli.options import open_site
 from mirror.inforce import InForce
-from mirror.publish import Label
+from mirror.intake import Label
 from mirror.status import read_status
 from tests.keys.signing_site import PASSPHRASE
 from tests.mirror.clamav_vendor import CHANNEL, brought, genuine, originals

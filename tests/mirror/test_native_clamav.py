@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from keys.model.release import Assurance
 from mirror.fleet.doors import CustomersDoor, HostsDoor
 from mirror.fleet.hosts import Hosts
-from mirror.publish import Label
+from mirror.intake import Label
 from tests.mirror.clamav_vendor import CHANNEL, brought, genuine
 from tests.mirror.site import NOW
 from tests.mirror.web_site import Browser, WebSite, auth, customers, licence

@@ -11,8 +11,9 @@ from keys.errors import ExpiredError, MissingError, NameRefusedError, StateError
 from keys.model.release import LICENCE_STATUS_TARGET, File, Pin, Pointer
 from keys.model.sidecars import decode_sidecars, sidecars_target
 from mirror.edition import Editions, Order
+from mirror.intake import Label
 from mirror.journal import Journal
-from mirror.publish import Label, Published, Publishing
+from mirror.publish import Published, Publishing
 from mirror.repository import StoredRepository
 from mirror.shrink import ShrunkError
 from mirror.storage import MemoryStore
@@ -319,6 +320,7 @@ async def test_a_memory_store_serves_as_well(mirror: Mirror, tmp_path: Path) -> 
 
 
 PROGRAM = """
+from mirror.intake import 
 from mirror.publish import Publishing
 from tests.mirror.site import BY, NOW, Mirror, candidate
 mirror, folder = Mirror(Path(sys.argv[1])), Path(sys.argv[2])

@@ -14,7 +14,7 @@ from mirror.feeds import UpstreamSettings
 from mirror.fleet.doors import HostsDoor, OpenDoor, Visitor
 from mirror.fleet.hosts import Hosts
 from mirror.fleet.sharing import Sharing, admits, strictest
-from mirror.publish import Label
+from mirror.intake import Label
 from mirror.web.access import Proxies
 from tests.mirror.site import NOW
 from tests.mirror.web_site import Browser, WebSite, auth, blob_url

@@ -17,7 +17,7 @@ from mirror.fleet.doors import CustomersDoor, OpenDoor
 from mirror.fleet.hosts import Hosts
 from mirror.fleet.sharing import Sharing
 from mirror.fleet.throttle import Throttle
-from mirror.publish import Label
+from mirror.intake import Label
 from mirror.web.access import Gate, Proxies
 from mirror.web.hot import HotRepository
 from mirror.web.native.index import NativeIndex

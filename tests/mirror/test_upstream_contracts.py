@@ -8,7 +8,7 @@ import pytest
 
 from keys.credentials import Credential, Secret
 from mirror.feeds import UpstreamSettings
-from mirror.publish import Label
+from mirror.intake import Label
 from mirror.repository import StoredRepository
 from mirror.upstream.access import Access
 from mirror.upstream.auth import ANONYMOUS, Auth, basic

@@ -16,7 +16,8 @@ from mirror.fleet.customers import Customers
 from mirror.fleet.doors import Door, OpenDoor
 from mirror.fleet.sharing import Sharing
 from mirror.fleet.throttle import Throttle
-from mirror.publish import NO_LABEL, Label, Publishing
+from mirror.intake import NO_LABEL, Label
+from mirror.publish import Publishing
 from mirror.rollout import Entitlement
 from mirror.settings import ServeSettings
 from mirror.storage.base import Store
