@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keys import files
 from keys.credentials import read_secret
 from keys.errors import LimitError, SignatureError
-from keys.model.release import Instant
+from keys.model.release import Instant, Pin, encode
 from keys.model.report import EngineTold, HostReport, TroubleTold, signed_text
 from mirror.fleet.audit import CHAIN_START, check, link
 from mirror.fleet.database import Database
@@ -63,13 +63,15 @@ class Desk:
             await self.database.alone(connection, report.host)
             asked = sa.select(hosts).where(hosts.c.name == report.host)
             known = (await connection.execute(asked)).mappings().first()
-            if await _is_there(connection, report):
+            if not _is_next(report, known) and await _is_there(connection, report):
                 return False
             if known is None:
                 await _check_room(connection, report.host)
-            link = await _append(connection, reports, report.host, now, body.decode(), {
-                "series": report.series, "number": report.number,
-            })  # fmt: skip
+            link = await _append(
+                connection, reports, report.host, now, body.decode(),
+                {"series": report.series, "number": report.number},
+                last=known["chain"] if known else None,
+            )  # fmt: skip
             if report.history:
                 await _state(connection, report, now)
             if known is None or _is_newer(report, known):
@@ -164,15 +166,19 @@ async def _is_there(connection: AsyncConnection, report: HostReport) -> bool:
 
 async def _append(
     connection: AsyncConnection, table: sa.Table, host: str, now: datetime, body: str,
-    more: Mapping[str, object],
+    more: Mapping[str, object], *, last: str | None = None,
 ) -> str:  # fmt: skip
-    """Add a row bound to the host's last one; return its link."""
-    last = sa.select(table.c.chain).where(table.c.host == host).order_by(table.c.id.desc())
-    before = (await connection.execute(last.limit(1))).scalar() or CHAIN_START
+    """Add a row bound to the host's last one, looked up unless it is given; return its link."""
+    before = last or await _last_link(connection, table, host)
     chain = link(before, now, body)
     row = {"host": host, "received": now, "body": body, "before": before, "chain": chain, **more}
     await connection.execute(table.insert().values(**row))
     return chain
+
+
+async def _last_link(connection: AsyncConnection, table: sa.Table, host: str) -> str:
+    last = sa.select(table.c.chain).where(table.c.host == host).order_by(table.c.id.desc())
+    return (await connection.execute(last.limit(1))).scalar() or CHAIN_START
 
 
 async def _state(connection: AsyncConnection, report: HostReport, now: datetime) -> None:
@@ -204,6 +210,13 @@ def _lines(report: HostReport) -> Iterator[tuple[str, str, _Line]]:
                 raise SignatureError(f"engine {tail.engine}: no line of a history: {exc}") from exc
 
 
+def _is_next(report: HostReport, known: sa.RowMapping | None) -> bool:
+    """Tell whether a report follows the newest one, so that it cannot be there already."""
+    if known is None:
+        return False
+    return bool(report.series == known["series"] and report.number > known["number"])
+
+
 def _is_newer(report: HostReport, known: sa.RowMapping) -> bool:
     """Compare by the host's numbering; another series is a host set up anew."""
     return bool(report.series != known["series"] or report.number > known["number"])
@@ -227,14 +240,20 @@ async def _replace(
         "detections": report.detections,
         "seats": report.seats,
         "public_key": report.public_key or (known["public_key"] if known else ""),
+        "told": Pin.of(encode(report.engines)).sha256,
         "chain": link,
     }
     if known is None:
         await connection.execute(hosts.insert().values(name=report.host, first_seen=now, **values))
     else:
         await connection.execute(hosts.update().where(hosts.c.name == report.host).values(**values))
-    await connection.execute(loads.delete().where(loads.c.host == report.host))
-    await connection.execute(engines.delete().where(engines.c.host == report.host))
+    if known is None or known["told"] != values["told"]:
+        await _replace_engines(connection, report)
+
+
+async def _replace_engines(connection: AsyncConnection, report: HostReport) -> None:
+    for column in (loads.c.host, engines.c.host):
+        await connection.execute(column.table.delete().where(column == report.host))
     if report.engines:
         rows = [_engine(report.host, engine) for engine in report.engines]
         await connection.execute(engines.insert(), rows)
@@ -281,7 +300,7 @@ async def _rows(connection: AsyncConnection, name: str) -> list[HostRow]:
         by_host.setdefault(row.host, []).append(EngineRow(**plain, loads=tuple(found)))
     return [
         HostRow(
-            **_without(row._mapping, "series", "number", "chain"),  # noqa: SLF001 - as above
+            **_without(row._mapping, "series", "number", "told", "chain"),  # noqa: SLF001 - as above
             engines=tuple(by_host.get(row.name, ())),
         )
         for row in await connection.execute(_chosen(hosts, "name", name).order_by("name"))

@@ -48,6 +48,7 @@ hosts = sa.Table(
     sa.Column("detections", sa.BigInteger),
     sa.Column("seats", sa.BigInteger),
     sa.Column("public_key", sa.String(128), nullable=False),
+    sa.Column("told", sa.String(64), nullable=False),
     sa.Column("chain", sa.String(64), nullable=False),
 )
 

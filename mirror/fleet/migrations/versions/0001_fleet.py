@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("detections", sa.BigInteger),
         sa.Column("seats", sa.BigInteger),
         sa.Column("public_key", sa.String(128), nullable=False),
+        sa.Column("told", sa.String(64), nullable=False),
         sa.Column("chain", sa.String(64), nullable=False),
     )
     op.create_table(
