@@ -129,12 +129,20 @@ def shouts(token: str) -> Answer:
     return send
 
 
+def long_title(word: str, shown: int) -> bytes:
+    """Write a page whose title is quoted up to the first letters of a word."""
+    return f"<html><head><title>{'x' * (59 - shown)} {word}</title></head></html>".encode()
+
+
 def troubles(token: str, elsewhere: StandIn) -> dict[str, tuple[Answer, dict[str, Any]]]:
     """List ways to fail that say the secret wherever a vendor can say something."""
     echo = quote(token, safe="")
     page = f"<html><head><title>{token} is blocked</title></head></html>".encode()
+    pair = base64.b64encode(f"EAV-0123456:{token}".encode()).decode()
     return {
         "a block page": (stand_in.body(page), {}),
+        "a long block page": (stand_in.body(long_title(token, len(CORE) + 1)), {}),
+        "a long block page about the login": (stand_in.body(long_title(pair, 24)), {}),
         "a refusal": (stand_in.status(403, page), {}),
         "a status line": (shouts(token), {}),
         "a redirect elsewhere": (stand_in.redirect(f"{elsewhere.url}/a.yar?k={echo}"), {}),

@@ -67,4 +67,5 @@ def _quoted(data: bytes) -> str:
     """Quote the first words on one line, without anything a terminal would act on."""
     words = " ".join(data[: 4 * _MAX_QUOTED].decode("utf-8", "replace").split())
     safe = "".join(letter if letter.isprintable() else "?" for letter in words)
-    return repr(f"{safe[:_MAX_QUOTED]}…" if len(safe) > _MAX_QUOTED else safe)
+    is_cut = len(data) > 4 * _MAX_QUOTED or len(safe) > _MAX_QUOTED
+    return repr(f"{safe[:_MAX_QUOTED]}…" if is_cut else safe)
