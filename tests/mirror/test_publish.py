@@ -320,7 +320,6 @@ async def test_a_memory_store_serves_as_well(mirror: Mirror, tmp_path: Path) -> 
 
 
 PROGRAM = """
-from mirror.intake import 
 from mirror.publish import Publishing
 from tests.mirror.site import BY, NOW, Mirror, candidate
 mirror, folder = Mirror(Path(sys.argv[1])), Path(sys.argv[2])
