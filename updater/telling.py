@@ -15,11 +15,13 @@ from urllib.parse import quote
 import msgspec
 
 from keys.credentials import read_credential
-from keys.errors import Error
+from keys.errors import Error, SettingsError
 from keys.model.release import encode
 from keys.model.report import (
     MAX_HISTORY_BYTES,
     MAX_HISTORY_LINES,
+    MEMBER,
+    MEMBER_SEPARATOR,
     HistoryTail,
     HostReport,
     signed_text,
@@ -183,12 +185,14 @@ def reporting_name(settings: Settings) -> str:
     """Tell the name this host reports under: its credential's, and in a pool its own after it.
 
     Raises:
-        SettingsError: the credential file.
+        SettingsError: the credential file, or a name that no member can have.
 
     """
     name = read_credential(Path(settings.credential_file)).username
     member = settings.report.member.replace("{hostname}", socket.gethostname())
-    return f"{name}~{member}" if member else name
+    if member and not MEMBER.fullmatch(member):
+        raise SettingsError(f"report.member: {member!r}: use letters, digits, . _ -")
+    return f"{name}{MEMBER_SEPARATOR}{member}" if member else name
 
 
 def _gained(place: Place, after: str, left: int) -> tuple[tuple[str, ...], str, int]:

@@ -4,6 +4,7 @@ A field nobody here knows is passed over, so a host may be newer than its mirror
 limit; the whole is at most ``MAX_REPORT_BYTES``.
 """
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -15,6 +16,9 @@ REPORT_SCHEMA = 1
 MAX_REPORT_BYTES = 256 << 10
 MAX_HISTORY_LINES = 100  # of one report
 MAX_HISTORY_BYTES = 128 << 10  # of one report
+
+MEMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,98}")  # its own name of one of a pool
+MEMBER_SEPARATOR = "~"  # between its pool's name and its own; in no host's name
 
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 Name = Annotated[str, msgspec.Meta(max_length=200)]

@@ -3,12 +3,10 @@
 A member reports as ``POOL~MEMBER``. It is no host of its own: it counts as long as it reports.
 """
 
-import re
+from keys.model.report import MEMBER, MEMBER_SEPARATOR
 
-SEPARATOR = "~"  # in no host's name
+SEPARATOR = MEMBER_SEPARATOR
 MAX_MEMBERS = 10_000  # of one pool, at once
-
-_MEMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,98}")
 
 
 def pool_of(name: str) -> str:
@@ -22,4 +20,4 @@ def may_report_as(credential: str, name: str, *, is_pool: bool) -> bool:
     if not is_pool:
         return name == credential
     pool, separator, member = name.partition(SEPARATOR)
-    return bool(separator) and pool == credential and _MEMBER.fullmatch(member) is not None
+    return bool(separator) and pool == credential and MEMBER.fullmatch(member) is not None

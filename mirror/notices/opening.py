@@ -16,7 +16,8 @@ from mirror.upstream_status import UpstreamStatus
 CANARY = "canary"
 ONLINE_SHARE = 8  # an online role is signed at a quarter of its validity; told at half of that
 FAILING = timedelta(days=1)  # without a pull that succeeded
-_OF_HOSTS = ("stale/", "canary/", "unproven/")
+SILENCE = ("stale/",)
+_OF_HOSTS = (*SILENCE, "canary/", "unproven/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def open_notices(facts: Facts) -> list[Notice]:
     found = [
         *(one for name, state in facts.licences.items() for one in _licence(name, state)),
         *(one for upstream in facts.status.upstreams for one in _upstream(upstream, facts)),
+        *(one for repository in facts.status.repositories for one in _holds(repository)),
         *(one for repository in facts.status.repositories for one in _roles(repository, facts)),
         *(one for line in facts.hosts or () for one in _host(line)),
     ]
@@ -106,6 +108,16 @@ def _fails_long(upstream: UpstreamStatus, now: datetime) -> bool:
     return upstream.last_success is not None and now - upstream.last_success > FAILING
 
 
+def _holds(repository: RepositoryStatus) -> Iterator[Notice]:
+    """Tell of channels that stand still because somebody said so."""
+    for channel in repository.channels:
+        if channel.held:
+            name = channel.name if repository.name == SITE else f"{repository.name}/{channel.name}"
+            title = f"channel {name} is held: {channel.held}"
+            text = f"`sigmirror resume {name}` lets it move"
+            yield Notice("release-held", f"held/channel/{name}", title, text)
+
+
 def _roles(repository: RepositoryStatus, facts: Facts) -> Iterator[Notice]:
     for role in repository.roles:
         if role.expires - facts.now > _margin(repository, role, facts.validity):
@@ -143,7 +155,9 @@ def _host(line: Line) -> Iterator[Notice]:
     where = f"{line.host}/{line.engine.engine}" if line.engine else line.host
     if line.health in {Health.silent, Health.stale}:
         title = f"host {line.host} is {line.health.value}"
-        yield Notice("host-stale", f"stale/{line.host}", title, line.trouble)
+        last = f"last report {line.received:%Y-%m-%d %H:%M:%SZ}" if line.received else ""
+        text = "; ".join(filter(None, (last, line.trouble)))
+        yield Notice("host-stale", f"stale/{line.host}", title, text)
     elif line.health is Health.rolled_back and line.engine and line.engine.track == CANARY:
         title = f"canary {where} took the newest release back"
         yield Notice("canary-failed", f"canary/{where}", title, line.trouble)

@@ -45,11 +45,16 @@ def plan(
     notices: Sequence[Notice], way: Way, rule: NotifySettings, *, now: datetime,
     unknown: tuple[str, ...] = (),
 ) -> Plan:  # fmt: skip
-    """Compare what is open with what a way was told; ``unknown`` is how keys begin that may be so.
+    """Compare what is open with what a way was told.
 
-    A matter that goes on as another kind than the rule names is not told as resolved.
+    A matter that goes on as another kind than the rule names is not told as resolved. ``unknown``
+    is how keys begin of which nobody can tell now: nothing of them is opened, nothing is over.
     """
-    wanted = {one.key: one for one in notices if rule.wants(one.kind)}
+    wanted = {
+        one.key: one
+        for one in notices
+        if rule.wants(one.kind) and (one.key in way.told or not one.key.startswith(unknown))
+    }
     still = {one.key for one in notices}
     draft = _Draft()
     for key, notice in list(wanted.items())[:MAX_KEPT]:

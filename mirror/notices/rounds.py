@@ -3,19 +3,21 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 import structlog
 
 from keys.errors import Error, LockedError
+from mirror.notices.opening import SILENCE
 from mirror.notices.round import Round, book_file
 from mirror.notices.summary import read_summary
 from mirror.site import MirrorSite
 
 FIRST_SECONDS = 2.0  # by then the fleet's tables are there
 ROUND_SECONDS = 60.0
+HEARING = timedelta(minutes=30)  # after a start; by then hosts that live have reported
 LEAVE_SECONDS = 1.0  # for a round under way when the mirror stops
 
 
@@ -32,6 +34,11 @@ class Rounds:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="notices", daemon=True)
         self._told = ""
+        self._started = clock()
+
+    def _too_early(self, now: datetime) -> tuple[str, ...]:
+        """List what cannot be told yet: while this mirror was down, nobody could report."""
+        return SILENCE if now - self._started < HEARING else ()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -72,5 +79,6 @@ class Rounds:
         if rules := site.settings.notify:
             now = self._clock()
             summary = asyncio.run(read_summary(site, now=now, upgrade=False))
-            this = Round(rules, summary.notices, now, summary.unknown)
+            unknown = (*summary.unknown, *self._too_early(now))
+            this = Round(rules, summary.notices, now, unknown)
             this.tell(book_file(site.folder))

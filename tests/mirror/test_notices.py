@@ -18,7 +18,7 @@ from mirror.notices.rhythm import silent_since
 from mirror.notify_rules import Kind as NoticeKind
 from mirror.notify_rules import NotifySettings, problems
 from mirror.pulls import Failure as PullFailure
-from mirror.status import RepositoryStatus, Role, Status
+from mirror.status import Channel, RepositoryStatus, Role, Status
 from mirror.upstream_status import HeldStatus, UpstreamStatus
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -296,3 +296,16 @@ def test_what_nobody_can_tell_now_is_not_told_as_resolved() -> None:
     again = Way(dict(planned.sent))
     gone = plan([], again, RULE, now=later, unknown=unknown(Facts(NOW, status())))
     assert gone.sent["stale/mx1"].gone == later
+
+
+def test_what_nobody_can_tell_now_is_not_opened_either() -> None:
+    stale = Notice("host-stale", "stale/mx1", "mx1 is silent")
+    assert words(plan([stale], Way(), RULE, now=NOW, unknown=("stale/",))) == []
+    again = plan([stale], told(stale), RULE, now=NOW + 25 * HOUR, unknown=("stale/",))
+    assert words(again) == ["still"]
+
+
+def test_a_channel_that_is_held_is_told() -> None:
+    channel = Channel("clamav", {}, [], held="false positives")
+    found = Status(NOW, [RepositoryStatus("site", [], [channel])], [], [], [])
+    assert opened(Facts(NOW, found)) == [("release-held", "held/channel/clamav", "")]

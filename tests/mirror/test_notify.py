@@ -210,14 +210,19 @@ def test_a_running_mirror_tells_by_itself_and_a_restart_repeats_nothing(
 ) -> None:
     listen = '[serve]\nlisten = "127.0.0.1:0"\nmetrics_listen = ""\n'
     operator.write(ending() + rule("ops", f'urls = ["json://{hook.address}"]'))
-    operator.config.write_text(listen + operator.config.read_text())
+    broken = rule(
+        "broken", f'urls = ["json://127.0.0.1:1/{SECRET}", "mailto://u:{SECRET}@127.0.0.1:1"]'
+    )
+    operator.config.write_text(listen + operator.config.read_text() + broken)
     with Process.started(operator.config, tmp_path / "log") as process:
         wait_for(lambda: bool(hook.posted), "the first notice")
+        wait_for(lambda: process.told("notify-failed", way="broken/2"), "the failure")
         wait_for(lambda: process.told("notified", way="ops/1"), "the log")
     with Process.started(operator.config, tmp_path / "log2"):
         code, out, _ = operator.types("notify", "--dry-run")
         assert (code, "nothing to tell" in out) == (0, True)
     assert len(hook.posted) == 1
+    assert SECRET not in (tmp_path / "log").read_text()
 
 
 def test_a_mirror_stops_and_serves_while_somebody_cannot_be_told(

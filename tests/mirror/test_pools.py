@@ -8,16 +8,22 @@ import msgspec
 import pytest
 
 from keys.errors import LimitError
+from keys.model.licence import Licence
 from keys.model.release import encode
 from keys.model.report import ChannelRelease, EngineTold, HostReport
 from keys.model.seats import Usage
+from keys.model.standing import state_at
 from mirror.feeds import UpstreamSettings
 from mirror.fleet import desk as desks
 from mirror.fleet.audit import faults
 from mirror.fleet.database import Database
 from mirror.fleet.desk import Desk
 from mirror.fleet.health import lines
+from mirror.fleet.roster import EngineRow, HostRow, Load
 from mirror.fleet.usage import usage
+from mirror.licence_status import licence_statuses, licence_troubles
+from mirror.settings import LicenceSettings, Settings
+from tests.keys.issuing import LICENCE, but
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -111,3 +117,44 @@ async def test_hosts_and_seats_of_a_licence_are_those_that_read_its_channels(des
     assert usage(rows, upstreams, {"av"}) == Usage(seats=190, hosts=4)
     assert usage(rows, upstreams, {"another"}) == Usage(seats=7, hosts=1)
     assert usage(rows, upstreams, set()) == Usage()
+
+
+def licence(organisation: str, seats: int, **more: object) -> Licence:
+    return but(LICENCE, organisation=organisation, seats=seats, **more)
+
+
+@pytest.mark.parametrize(
+    ("seats", "organisation", "hosts", "limit", "flagged"),
+    [
+        ([3000], "ACME", 10, 10, False),
+        ([3000], "ACME", 11, 10, True),
+        ([60, 60], "ACME", 4, 4, False),  # 120 seats together
+        ([60, 60], "ACME", 5, 4, True),
+        ([3000], "", 11, 10, True),  # typed by the operator
+    ],
+)
+def test_managed_hosts_are_counted_against_all_licences_of_an_organisation(
+    seats: list[int], organisation: str, hosts: int, limit: int, flagged: bool
+) -> None:
+    records = {f"av{n}": licence(organisation, one) for n, one in enumerate(seats)}
+    settings = Settings(
+        licence=tuple(LicenceSettings(name=name, file="x", seats=3000) for name in records),
+        upstream=tuple(
+            UpstreamSettings(name=f"feed{name}", kind="http", channel="paid", licence=name)
+            for name in records
+        ),
+    )
+    now = datetime(2025, 6, 1, tzinfo=UTC)
+    load = Load("paid", 1, "a" * 64, "r1", None, "signed")
+    engine = EngineRow("clamd", "", "", "", "", "proven", None, "", 1, None, "", "", "", (load,))
+    fleet = [
+        HostRow(f"mx{n}", now, now, now, "", "", 0, now, "", None, None, "", (engine,))
+        for n in range(hosts)
+    ]
+    standings = {name: state_at([record], now) for name, record in records.items()}
+    for status in licence_statuses(settings, standings, fleet):
+        assert (status.hosts, status.host_limit) == (hosts, limit)
+        assert ("over_hosts" in status.flags) is flagged
+        said = [one for one in licence_troubles(status) if "over_hosts" in one]
+        assert bool(said) is flagged
+        assert not flagged or f"over_hosts {hosts}/{limit}" in said[0]
