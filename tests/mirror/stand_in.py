@@ -13,11 +13,15 @@ come in; ``tls`` makes it https, with client certificates where the context dema
 
 import base64
 import contextlib
+import gzip
 import hashlib
+import io
 import socket
 import ssl
+import tarfile
 import threading
 import time
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -220,6 +224,22 @@ def _is_known(asked: Mapping[str, str], headers: Mapping[str, str]) -> bool:
     if not (since and changed):
         return False
     return parsedate_to_datetime(changed) <= parsedate_to_datetime(since)
+
+
+def packed(kind: str, members: dict[str, bytes]) -> bytes:
+    """Make an archive of plain files."""
+    out = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(out, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        return out.getvalue()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return gzip.compress(out.getvalue())
 
 
 # Who may come in.

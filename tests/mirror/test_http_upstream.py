@@ -1,11 +1,7 @@
 """Feeds on plain web servers, pulled by the real command into a real repository."""
 
-import gzip
 import hashlib
-import io
 import json
-import tarfile
-import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +10,16 @@ from typing import Any
 import pytest
 
 from tests.mirror.feeding import Feeding
-from tests.mirror.stand_in import MODIFIED, StandIn, body, etag, names, redirect, status
+from tests.mirror.stand_in import (
+    MODIFIED,
+    StandIn,
+    body,
+    etag,
+    names,
+    packed,
+    redirect,
+    status,
+)
 
 RULE = b'rule a { strings: $a = "x" condition: $a }\n'
 RULES = b'rule b { strings: $b = "yy" condition: $b }\n'
@@ -327,22 +332,6 @@ class TestNames:
         assert done.code == 2
         assert f"names: file {name!r}: " in done.err
         assert vendor.asked == []
-
-
-def packed(kind: str, members: dict[str, bytes]) -> bytes:
-    """Make an archive of plain files."""
-    out = io.BytesIO()
-    if kind == "zip":
-        with zipfile.ZipFile(out, "w") as archive:
-            for name, data in members.items():
-                archive.writestr(name, data)
-        return out.getvalue()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, data in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return gzip.compress(out.getvalue())
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "zip"])

@@ -22,8 +22,7 @@ from tests.clamav_vendor import VENDOR, issue
 from tests.mirror.clamav_vendor_server import ClamavServer
 from tests.mirror.clamav_vendor_server import serving as serving_databases
 from tests.mirror.site import BY, NOW, Mirror, candidate
-from tests.mirror.stand_in import StandIn, body, by_path
-from tests.mirror.test_http_upstream import packed
+from tests.mirror.stand_in import StandIn, body, by_path, packed
 from tests.mirror.upstream_contract import Footing, UpstreamContract
 from tests.mirror.vendor import Vendor, root_of, serving
 
