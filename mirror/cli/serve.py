@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import click
 import msgspec
@@ -69,8 +69,14 @@ def check_config(*, config: Path, as_json: bool) -> int:
 
 
 def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a setting may be
-    """Return a value without secrets in URLs."""
-    return redact_url(value) if isinstance(value, str) and "://" in value else value
+    """Return a value without secrets in URLs; of a list of them only their schemes are shown."""
+    if isinstance(value, tuple):
+        return [f"{one.partition('://')[0]}://***" if _is_url(one) else one for one in value]
+    return redact_url(value) if _is_url(value) else value
+
+
+def _is_url(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and "://" in value
 
 
 def _lines(values: list[tuple[str, Any, str]]) -> Iterator[str]:

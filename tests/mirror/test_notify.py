@@ -235,3 +235,15 @@ def test_a_mirror_stops_and_serves_while_somebody_cannot_be_told(
         (operator.drop / "a.yar").write_text("rule a { condition: true }")
         wait_for(lambda: process.told("published"), "a pull beside it")
     assert process.popen.returncode == 0
+
+
+def test_check_config_shows_of_an_address_its_scheme_only(operator: Operator) -> None:
+    operator.write(rule("ops", f'urls = ["json://127.0.0.1/{SECRET}"]'))
+    code, out, err = operator.types("check-config")
+    assert code == 0
+    assert 'notify[0].urls = ["json://***"]' in out
+    assert SECRET not in out + err
+    operator.write(rule("ops", 'urls_file = "/no/such/file"'))
+    code, out, _ = operator.types("check-config")
+    assert code == 2
+    assert "problem: /no/such/file: No such file" in out
