@@ -33,6 +33,7 @@ class Offer:
     releases: Mapping[int, Manifest] = field(default_factory=lambda: MappingProxyType({}))
     since: datetime | None = None
     problem: str = ""
+    withdrawn: frozenset[int] = frozenset()
 
     @property
     def name(self) -> str:
@@ -40,11 +41,14 @@ class Offer:
         return f"{self.repository}/{self.channel}"
 
     def newest(self, covers: Callable[[datetime], bool] | None = None) -> Manifest | None:
-        """Return the pointed release, or the newest one before it that is covered."""
+        """Return the pointed release, or the newest one before it that is covered.
+
+        One that was withdrawn stands in for nothing.
+        """
         if self.pointed is None or covers is None or covers(self.pointed.published):
             return self.pointed
-        last = self.pointed.sequence
-        older = (self.releases[number] for number in sorted(self.releases, reverse=True))
+        last, left = self.pointed.sequence, self.releases.keys() - self.withdrawn
+        older = (self.releases[number] for number in sorted(left, reverse=True))
         return next((m for m in older if m.sequence < last and covers(m.published)), None)
 
 

@@ -108,7 +108,11 @@ class Catalogue:
             return None
         manifest = self._channels[channel.repository.name].pointed(channel.name, pointer)
         _expect_definitions(channel, manifest)
-        return Offer(channel.written, Release.of(manifest, pointer.manifest_sha256))
+        return Offer(
+            channel.written,
+            Release.of(manifest, pointer.manifest_sha256),
+            withdrawn=rollout.withdrawn(pointer),
+        )
 
     def entitled(self, channel: ChannelName, offer: Offer, entitlement: Entitlement) -> Offer:
         """Add the newest older releases that a licence covers to an offer.
@@ -122,6 +126,7 @@ class Catalogue:
             Release.of(manifest, pin.sha256)
             for pin, manifest in islice(channels.manifests(channel.name), MAX_LOOK_BACK)
             if manifest.sequence < offer.pointed.sequence
+            and manifest.sequence not in offer.withdrawn
         )
         covered = islice(filter(entitlement.covers, older), STAND_INS)
         return replace(offer, earlier=tuple(covered), entitlement=entitlement)

@@ -62,6 +62,7 @@ class Offer:
     pointed: Release
     earlier: tuple[Release, ...] = ()
     entitlement: Entitlement | None = None
+    withdrawn: frozenset[int] = frozenset()  # sequences that stand in for nothing
 
     def entitled(self) -> tuple[Release, ...]:
         """List the releases up to the track's that the licence covers, newest first."""

@@ -33,6 +33,7 @@ class Offered:
     pointed: Manifest
     releases: Mapping[int, tuple[Pin, Manifest]]
     files: Mapping[int, tuple[File, ...]]
+    withdrawn: frozenset[int] = frozenset()
 
     def pointer(self, sequence: int) -> Pointer:
         """Point at one of the releases."""
@@ -194,5 +195,10 @@ def _newest_covered(offered: Offered, ended: LicenceEndedError) -> int | None:
         entitlement = Entitlement(date.fromisoformat(ended.ends_on), ZoneInfo(ended.tz or "UTC"))
     except (ValueError, ZoneInfoNotFoundError):
         return None
-    published = {number: m.published for number, (_, m) in offered.releases.items()}
+    last = offered.pointed.sequence
+    published = {
+        number: manifest.published
+        for number, (_, manifest) in offered.releases.items()
+        if number <= last and number not in offered.withdrawn
+    }
     return newest_covered(published, entitlement)

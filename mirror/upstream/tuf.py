@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from keys import files
 from keys.credentials import redact_url
 from keys.errors import CredentialError, FetchError, MissingError
+from keys.model import rollout
 from keys.model.release import MAX_MANIFEST_BYTES, Assurance, Pin
 from keys.trust.channel import Channels
 from keys.trust.source import Once
@@ -116,7 +117,8 @@ class TufUpstream:
             files = {number: channels.files(m) for number, (_, m) in releases.items()}
             if pointer := channels.pointer(channel, STABLE):
                 pointed = channels.pointed(channel, pointer)
-                offered[channel] = Offered(pointed, releases, files)
+                gone = rollout.withdrawn(pointer)
+                offered[channel] = Offered(pointed, releases, files, gone)
         return verified, offered
 
 

@@ -1,5 +1,6 @@
 """Which channel a native name is served from, and which of its releases a visitor gets."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -54,6 +55,13 @@ def test_a_visitor_gets_the_newest_covered_release_up_to_the_pointed_one(
 ) -> None:
     found = offer(1, 2, 3, pointed=pointed).newest(lambda at: at <= BEGIN + covered_days * DAY)
     assert (found.sequence if found else None) == expected
+
+
+def test_a_withdrawn_release_stands_in_for_nothing() -> None:
+    one = replace(offer(1, 2, 3, pointed=3), withdrawn=frozenset({2}))
+    found = one.newest(lambda at: at <= BEGIN + 2 * DAY)
+    assert found is not None
+    assert found.sequence == 1
 
 
 @given(st.sets(st.integers(1, 50), min_size=1), st.integers(0, 60), st.data())

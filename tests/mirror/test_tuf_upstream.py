@@ -28,8 +28,10 @@ from keys.signing.layout import Layout
 from keys.signing.publisher import sign
 from keys.signing.state import State
 from keys.trust.tuf_api import JSONSerializer
+from mirror import orders
 from mirror.feeds import UpstreamSettings
 from mirror.pulls import Pulled, PullState
+from mirror.tracks import Tracks
 from mirror.upstream.access import Access, check_address
 from mirror.upstream.auth import basic
 from mirror.upstream.base import Pull
@@ -48,7 +50,7 @@ from tests.mirror.cascading import (
     every_kill,
     replace_url,
 )
-from tests.mirror.site import NOW, Mirror
+from tests.mirror.site import BY, NOW, Mirror
 from tests.mirror.vendor import Vendor, root_of, serving
 
 
@@ -216,6 +218,27 @@ async def test_beyond_the_licence_the_newest_covered_release_is_taken(cascade: C
     cascade.vendor.meddle = None
     assert (await cascade.pull()).outcome == "published"
     assert await cascade.offered() == {"a": b"3"}
+
+
+async def test_a_release_the_vendor_withdrew_stands_in_for_nothing(cascade: Cascade) -> None:
+    for number in (1, 2):
+        await cascade.release(number, {"a": b"%d" % number})
+        cascade.now += DAY
+    vendor = cascade.vendor.mirror
+    own = Tracks("engine", vendor.publishing(), vendor.policies)
+    await own.change("withdraw", orders.withdraw("stable", None), by=BY, now=cascade.now)
+    await cascade.release(3, {"a": b"3"})
+
+    def gate(request: web.Request, data: bytes) -> web.Response | None:
+        if data != b"3" or not request.path.endswith(".a"):
+            return None
+        headers = {"Licence-Ends-On": "2026-03-02", "Licence-Tz": "Asia/Tokyo"}
+        return web.Response(status=402, headers=headers)
+
+    cascade.vendor.meddle = gate
+    with pytest.raises(Error, match="the newest release it covers: engine 1"):
+        await cascade.pull()
+    assert await cascade.offered() == {"a": b"1"}
 
 
 async def test_a_licence_that_covers_nothing_brings_metadata_only(cascade: Cascade) -> None:

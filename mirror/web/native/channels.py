@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from keys.errors import Error, MissingError, StoreError
 from keys.model import release as wire
+from keys.model import rollout
 from keys.model.release import Manifest, Pointer, Policy
 from mirror.offers import Offer
 from mirror.rollout import STABLE
@@ -60,6 +61,7 @@ class ChannelReader:
             pointed,
             {**releases, sequence: pointed},
             since=await self._since(repository, channel),
+            withdrawn=rollout.withdrawn(pointer),
         )
 
     async def _since(self, repository: HotRepository, channel: str) -> datetime | None:
