@@ -322,6 +322,23 @@ def test_an_invitation_of_another_mirror_enrols_nobody(shared: Fleet, tmp_path: 
     assert not (tmp_path / "state/trust/site/metadata/root.json").exists()
 
 
+def test_an_enrolment_that_broke_off_goes_on_with_the_same_credential(
+    shared: Fleet, tmp_path: Path
+) -> None:
+    invitation = invite(shared, "inv12")
+    text = invitation.read_text()
+    head, version, name, _, token = text.strip().split(":")
+    invitation.write_text(":".join((head, version, name, "0" * 64, token)))
+    enrol(shared, invitation, tmp_path, code=3)  # admitted, and then no root to trust
+    credential = (tmp_path / "host.cred").read_text()
+    invitation.write_text(text)
+    enrol(shared, invitation, tmp_path)
+    assert (tmp_path / "host.cred").read_text() == credential
+    assert not (tmp_path / "host.cred.enrolling").exists()
+    assert (tmp_path / "site-root.json").exists()
+    enrol(shared, invitation, tmp_path, code=2)  # done is done
+
+
 @pytest.mark.parametrize("address", ["http://mirror.example:8480", "ftp://mirror.example"])
 def test_a_credential_is_never_made_over_plain_http(
     shared: Fleet, tmp_path: Path, address: str

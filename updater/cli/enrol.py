@@ -28,7 +28,7 @@ TOKEN_BYTES = 32
 MAX_ROOT_BYTES = 8 << 20
 MAX_TRIES = 20
 MAX_WAIT_SECONDS = 30.0
-UNDER_WAY = ".enrolling"  # beside the credential file, until the mirror has admitted the host
+UNDER_WAY = ".enrolling"  # beside the credential file
 
 
 @click.command(
@@ -69,6 +69,8 @@ def enrol(
     keep(Path(chosen.root), root)
     if is_new:
         keep(config, skeleton(settings, chosen))
+    with on_disk(place):
+        _under_way(place).unlink()
     become(settings.user)
     trust(settings, repository, root)
     say(f"host {invitation.name} is enrolled; its credential: {place}")
@@ -97,11 +99,16 @@ def _credential_place(settings: Settings) -> Path:
     if not settings.credential_file:
         raise UsageError("credential_file: missing", hint="name it in the settings first")
     place = Path(settings.credential_file)
-    if place.exists():
+    if place.exists() and not _under_way(place).exists():
         raise UsageError(
             f"{place}: this host has a credential", hint="remove the file to enrol it anew"
         )
     return place
+
+
+def _under_way(place: Path) -> Path:
+    """Name the file that is there from the first step of an enrolment to its last."""
+    return place.with_name(place.name + UNDER_WAY)
 
 
 def _check_trusted(root: Path, invitation: Invitation) -> None:
@@ -115,7 +122,7 @@ def _check_trusted(root: Path, invitation: Invitation) -> None:
 
 def _admit(settings: Settings, invitation: Invitation, place: Path) -> None:
     """Make a credential, let the mirror admit it, and put it in its place."""
-    waiting = place.with_name(place.name + UNDER_WAY)
+    waiting = _under_way(place)
     credential = _prepared(waiting, invitation.name)
     secret = credential.password.reveal()
     digest = hashlib.sha256(secret.encode()).hexdigest()
@@ -129,7 +136,6 @@ def _admit(settings: Settings, invitation: Invitation, place: Path) -> None:
     with on_disk(place):
         files.write(place, f"{credential.username}:{secret}\n".encode(), mode=0o600)
         _hand_to(place, settings.user)
-        waiting.unlink()
 
 
 def _asked(fetcher: Fetcher, body: bytes) -> int:
