@@ -281,9 +281,10 @@ async def _listen(
 
 
 async def _stopped() -> None:
-    """Wait for the signal to stop."""
+    """Wait for the signal to stop; SIGHUP does not: files that change are followed anyway."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, structlog.get_logger().info, "sighup-ignored")
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await stop.wait()

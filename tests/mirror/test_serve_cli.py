@@ -440,6 +440,13 @@ def test_a_host_added_while_serving_is_let_in(serving: tuple[Process, str], cli:
     wait_for(lambda: get(process, path, credential).status == 401, "the removed host")
 
 
+def test_sighup_does_not_end_a_mirror(serving: tuple[Process, str]) -> None:
+    process, _ = serving
+    process.popen.send_signal(signal.SIGHUP)
+    wait_for(lambda: process.told("sighup-ignored"), "the signal to be told")
+    assert process.popen.poll() is None
+
+
 def test_sigterm_lets_the_request_in_flight_finish(cli: Cli, tmp_path: Path) -> None:
     drop = tmp_path / "drop"
     drop.mkdir()
