@@ -35,7 +35,7 @@ class NotifySettings(Table, frozen=True):
     repeat_hours: Count = 24  # 0: told once
     quiet: str = ""  # such as 22:00-06:00: what comes then is told afterwards
     tz: str = "UTC"  # of quiet
-    timeout_seconds: Seconds = 30
+    timeout_seconds: Seconds = 30  # of one message
 
     def wants(self, kind: Kind) -> bool:
         """Tell whether the rule is about notices of a kind."""
@@ -57,6 +57,8 @@ def problems(rule: NotifySettings) -> Iterator[str]:
         yield "name: use a-z, 0-9 and '-'"
     if bool(rule.command) == bool(rule.urls or rule.urls_file):
         yield "give either urls and urls_file, or a command"
+    if not all("://" in url for url in rule.urls):
+        yield "urls: an address begins with its scheme, such as json://"
     if rule.quiet and not _is_span(rule.quiet):
         yield f"quiet: {rule.quiet!r}: write it as 22:00-06:00"
     try:

@@ -1,25 +1,29 @@
 """The ways to tell somebody: addresses that apprise knows, or a command. No secret leaves here."""
 
-import logging
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from keys import files
 from keys.credentials import Secret
 from keys.errors import Error, FetchError, SettingsError
 from mirror.notices import message
+from mirror.notices.deliver import UNKNOWN, Delivery
 from mirror.notices.planning import Saying
 from mirror.notify_rules import NotifySettings
 
 MAX_URLS_BYTES = 64 << 10
 MAX_URLS = 50
 _PASSED_ON = ("PATH", "LANG", "HOME", "TZ")
+_KEPT_BACK = ("SIGMIRROR_PASSPHRASE",)
+_DELIVER = (sys.executable, "-P", "-m", "mirror.notices.deliver")
 
 
 class Sender(Protocol):
@@ -46,43 +50,31 @@ class Address:
 
     name: str
     url: Secret
+    timeout_seconds: int
 
     @property
     def scheme(self) -> str:
         """Its kind, the only part of it that is ever shown."""
-        return self.url.reveal().partition("://")[0][:20]
+        scheme, separator, _ = self.url.reveal().partition("://")
+        return scheme[:20] if separator else "?"
 
     def send(self, sayings: Sequence[Saying], *, at: datetime) -> None:
         """Send one message.
 
         Raises:
             SettingsError: apprise does not know such an address.
-            FetchError: it was not delivered.
+            FetchError: it was not delivered, or took too long.
 
         """
         del at
-        import apprise  # noqa: PLC0415 - takes long, and is used only where there is a rule
-
-        with _silent():
-            asset = apprise.AppriseAsset(
-                app_id="sigmirror",
-                app_desc="sigmirror",
-                secure_logging=True,
-                async_mode=False,
-                plugin_paths=[],
-            )
-            sender = apprise.Apprise(asset=asset)
-            if not sender.add(self.url.reveal()):
-                raise SettingsError(
-                    f"notify {self.name}: {self.scheme}: not an address apprise knows"
-                )
-            sent = sender.notify(
-                title=message.title(sayings),
-                body=message.body(sayings),
-                body_format=apprise.NotifyFormat.TEXT,
-            )
-        if not sent:
-            raise FetchError(f"notify {self.name}: {self.scheme}: not delivered")
+        what = f"notify {self.name}: {self.scheme}"
+        told = Delivery(self.url.reveal(), message.title(sayings), message.body(sayings))
+        kept = {key: value for key, value in os.environ.items() if key not in _KEPT_BACK}
+        code = _run(what, _DELIVER, msgspec.json.encode(told), kept, self.timeout_seconds)
+        if code == UNKNOWN:
+            raise SettingsError(f"{what}: not an address apprise knows")
+        if code:
+            raise FetchError(f"{what}: not delivered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +93,37 @@ class Command:
 
         """
         what = f"notify {self.name}: {self.command[0]}"
-        rule = self.name.partition("/")[0]
+        told = message.encoded(self.name.partition("/")[0], sayings, at=at)
         kept = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
-        try:
-            done = subprocess.run(  # noqa: S603 - the operator's own command
-                self.command,
-                input=message.encoded(rule, sayings, at=at),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=self.timeout_seconds,
-                env=kept,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as exc:
-            raise FetchError(f"{what}: took longer than {self.timeout_seconds} s") from exc
-        except OSError as exc:
-            raise FetchError(f"{what}: {exc.strerror or exc}") from exc
-        if done.returncode:
-            raise FetchError(f"{what}: ended with {done.returncode}")
+        if code := _run(what, self.command, told, kept, self.timeout_seconds):
+            raise FetchError(f"{what}: ended with {code}")
+
+
+def _run(
+    what: str, command: Sequence[str], told: bytes, environment: Mapping[str, str], seconds: int
+) -> int:
+    """Run a program that is fed something and heard by nobody; return its exit code.
+
+    Raises:
+        FetchError: it cannot be run, or was ended because it took too long.
+
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own command, or ours
+            command,
+            input=told,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds,
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        # the cause would tell what the program was fed
+        raise FetchError(f"{what}: took longer than {seconds} s") from None
+    except OSError as exc:
+        raise FetchError(f"{what}: {exc.strerror or exc}") from exc
+    return done.returncode
 
 
 def open_ways(rule: NotifySettings) -> Sequence[Sender]:
@@ -134,7 +139,8 @@ def open_ways(rule: NotifySettings) -> Sequence[Sender]:
     if len(urls) > MAX_URLS:
         raise SettingsError(f"notify {rule.name}: more than MAX_URLS={MAX_URLS} addresses")
     return tuple(
-        Address(f"{rule.name}/{number}", Secret(url)) for number, url in enumerate(urls, start=1)
+        Address(f"{rule.name}/{number}", Secret(url), rule.timeout_seconds)
+        for number, url in enumerate(urls, start=1)
     )
 
 
@@ -157,17 +163,3 @@ def problem(rule: NotifySettings) -> Error | None:
     except SettingsError as exc:
         return exc
     return None
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep what libraries log of addresses out of every log."""
-    loggers = [logging.getLogger(name) for name in ("apprise", "requests", "urllib3")]
-    before = [(one, one.level) for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for one, level in before:
-            one.setLevel(level)

@@ -259,6 +259,7 @@ def test_quiet_hours_are_the_rules_own(quiet: str, tz: str, at: str, expected: b
         (NotifySettings(name="Ops", command=("x",)), "name"),
         (NotifySettings(name="ops"), "either"),
         (NotifySettings(name="ops", command=("x",), urls=("json://x",)), "either"),
+        (NotifySettings(name="ops", urls=("s3cr3t",)), "scheme"),
         (NotifySettings(name="ops", command=("x",), quiet="22-6"), "quiet"),
         (NotifySettings(name="ops", command=("x",), quiet="22:00-25:00"), "quiet"),
         (NotifySettings(name="ops", command=("x",), tz="Mars/Base"), "tz"),

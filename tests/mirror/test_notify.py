@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.mirror.operator import Operator
-from tests.mirror.receivers import MailServer, WebHook, mail_server, web_hook
+from tests.mirror.receivers import MailServer, WebHook, mail_server, trickling_hook, web_hook
 from tests.mirror.serving import Process, wait_for
 
 SECRET = "s3cr3t-t0ken"  # noqa: S105 - a test's
@@ -147,6 +147,19 @@ def test_a_way_that_cannot_be_gone_is_named_without_its_secret(
     assert SECRET not in out + err
 
 
+def test_an_address_that_answers_without_an_end_is_left(operator: Operator, hook: WebHook) -> None:
+    with trickling_hook() as address:
+        slow = rule(
+            "slow", urls_file(operator, f"json://{address}/{SECRET}"), "timeout_seconds = 3"
+        )
+        operator.write(ending() + slow + rule("ops", f'urls = ["json://{hook.address}"]'))
+        code, out, err = operator.types("notify")
+    assert code == 1
+    assert "slow/1: FAILED: notify slow/1: json: took longer than 3 s" in out
+    assert len(hook.posted) == 1
+    assert SECRET not in out + err
+
+
 def test_quiet_hours_let_notices_wait(operator: Operator, hook: WebHook) -> None:
     address = f'urls = ["json://{hook.address}"]'
     operator.write(ending() + rule("ops", address, 'quiet = "00:00-23:59"', 'tz = "UTC"'))
@@ -229,7 +242,7 @@ def test_a_mirror_stops_and_serves_while_somebody_cannot_be_told(
     operator: Operator, tmp_path: Path
 ) -> None:
     listen = '[serve]\nlisten = "127.0.0.1:0"\nmetrics_listen = ""\n'
-    operator.write(ending() + rule("slow", 'command = ["sleep", "600"]', "timeout_seconds = 600"))
+    operator.write(ending() + rule("slow", 'command = ["sleep", "40"]', "timeout_seconds = 600"))
     operator.config.write_text(listen + operator.config.read_text())
     with Process.started(operator.config, tmp_path / "log") as process:
         (operator.drop / "a.yar").write_text("rule a { condition: true }")
