@@ -168,6 +168,14 @@ def test_a_hosts_credential_speaks_for_no_member(shared: Fleet) -> None:
     assert shared.post(f"v1/hosts/{name}", shared.credential("single"), body(name)) == 403
 
 
+def test_a_name_no_member_can_have_is_told_on_the_host(shared: Fleet) -> None:
+    host = shared.host("named", '[report]\nmember = "a/b"\n')
+    host.sigupdate("run")
+    done = run("sigupdate", "report", "--config", host.folder / "sigupdate.toml")
+    assert done.returncode == 1
+    assert "report.member: 'a/b'" in done.stdout + done.stderr
+
+
 # -- invitations ----------------------------------------------------------------------------------
 
 
@@ -374,6 +382,18 @@ def test_an_open_invitation_is_listed_and_can_be_taken_back(shared: Fleet) -> No
     assert post(shared, enrolment(invitation))[0] == 401
     shared.sigmirror("host", "add", "inv11")
     shared.sigmirror("host", "invite", "inv11", code=2)
+
+
+def test_a_vendors_mirror_enrols_no_hosts(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    fleet.found()
+    text = fleet.config.read_text().replace('access = "hosts"', 'access = "licences"')
+    fleet.config.write_text(text)
+    invitation = invite(fleet, "mx1")
+    with Process.started(fleet.config, tmp_path / "log") as process:
+        fleet.url = f"http://{process.address}"
+        assert post(fleet, enrolment(invitation))[0] == 404
+        assert "enrols no hosts" in enrol(fleet, invitation, tmp_path / "host", code=4)
 
 
 # -- licences -------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def report(*, config: Path, as_json: bool) -> int:
         say(msgspec.json.encode(told).decode())
     else:
         say(f"{told.sent} sent, {told.waiting} waiting" + (f": {told.note}" if told.note else ""))
-    return int(bool(told.waiting))
+    return int(bool(told.waiting) or not told.sent)
 
 
 def _tell(report: RunReport, *, as_json: bool) -> int:
