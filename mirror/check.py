@@ -124,6 +124,8 @@ def _proxies(serve: ServeSettings) -> Iterator[Error]:
 def _store(site: MirrorSite) -> Iterator[Error]:
     broken = list(_raised(lambda: site.store))
     yield from broken
+    if site.settings.store.is_bucket:
+        return  # asked when it is served: whether a bucket holds a repository, the network tells
     if not broken and not (site.folder / "r" / "site" / "metadata" / "1.root.json").is_file():
         yield SettingsError(
             f"store.url: {site.folder}: holds no repository", hint="run `sigmirror init` first"

@@ -39,7 +39,7 @@ from mirror.web.native.index import NativeIndex
 from mirror.web.repository import Repositories
 from mirror.web.tls import Certificate
 
-_FIXED = ("store.url", "serve.listen", "serve.metrics_listen", "serve.shutdown_grace_seconds")
+_FIXED = ("store", "serve.listen", "serve.metrics_listen", "serve.shutdown_grace_seconds")
 
 
 @dataclass(slots=True)

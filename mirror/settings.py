@@ -15,8 +15,12 @@ from mirror.feeds import UpstreamSettings
 from mirror.notify_rules import NotifySettings
 from mirror.presets import PRESETS, filled
 
+Addressing = Literal["auto", "path", "virtual"]
+
 SITE = "site"  # the repository this mirror signs
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*/?")
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+/?")
 _NEEDED = {
     "": ("kind",),
     "drop": ("channel", "folder"),
@@ -27,9 +31,22 @@ _NEEDED = {
 
 
 class StoreSettings(Table, frozen=True):
-    """Where repositories lie; state, quarantine and keys lie beside them."""
+    """Where repositories lie: a folder, or a prefix of a bucket.
+
+    State, quarantine and keys lie in ``folder``: for a store that is a folder, in the same one.
+    """
 
     url: str = "file:///var/lib/sigmirror"
+    folder: str = ""
+    endpoint: str = ""  # s3: an http or https URL; empty: Amazon's
+    region: str = ""  # s3: empty: as boto3 finds it
+    addressing: Addressing = "auto"  # s3: the bucket in the path, or in the host name
+    lock: Literal["", "folder"] = ""  # s3: "folder": only this machine writes
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether it is a bucket."""
+        return self.url.startswith("s3://")
 
 
 class SigningSettings(Table, frozen=True):
@@ -123,8 +140,8 @@ class Settings(Table, frozen=True):
 
     @property
     def folder(self) -> Path:
-        """The state folder: store, state, quarantine and keys of a filesystem mirror."""
-        return Path(self.store.url.removeprefix("file://"))
+        """The state folder: state, quarantine and keys, and a store that is a folder."""
+        return Path(self.store.folder or self.store.url.removeprefix("file://"))
 
 
 def read(config: Path) -> Settings:
@@ -172,6 +189,7 @@ def load(config: Path) -> Settings:
 
 def problems(settings: Settings) -> Iterator[SettingsError]:
     """List what is wrong with settings by themselves, whatever lies on the disk."""
+    yield from _store(settings.store)
     yield from _twice("licence", (licence.name for licence in settings.licence))
     yield from _twice("upstream", (upstream.name for upstream in settings.upstream))
     yield from _twice("notify", (rule.name for rule in settings.notify))
@@ -181,6 +199,27 @@ def problems(settings: Settings) -> Iterator[SettingsError]:
     for upstream in settings.upstream:
         for reason in _upstream(upstream):
             yield SettingsError(f"upstream {upstream.name!r}: {reason}")
+
+
+def _store(store: StoreSettings) -> Iterator[SettingsError]:
+    if not store.is_bucket:
+        for key in ("folder", "endpoint", "region", "lock"):
+            if getattr(store, key):
+                yield SettingsError(f"store.{key}: only for a store.url that begins with s3://")
+        return
+    if not _BUCKET.fullmatch(store.url):
+        yield SettingsError(
+            f"store.url: {store.url!r}: not a bucket", hint='write "s3://BUCKET/PREFIX"'
+        )
+    if not store.folder.startswith("/"):
+        yield SettingsError(
+            "store.folder: an absolute path is needed: state, quarantine and keys lie there",
+            hint='write folder = "/var/lib/sigmirror"',
+        )
+    if store.endpoint and not _ENDPOINT.fullmatch(store.endpoint):
+        yield SettingsError(
+            "store.endpoint: not a URL such as https://s3.example:9000, without a password"
+        )
 
 
 def _twice(what: str, names: Iterable[str]) -> Iterator[SettingsError]:

@@ -60,7 +60,7 @@ class MirrorSite:
     @property
     def store(self) -> Store:
         """Where repositories lie."""
-        return open_store(self.settings.store.url)
+        return open_store(self.settings.store)
 
     @property
     def repositories(self) -> tuple[str, ...]:

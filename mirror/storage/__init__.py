@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from keys.errors import SettingsError
+from mirror.settings import StoreSettings
 from mirror.storage.base import Stat, Store
 from mirror.storage.filesystem import FilesystemStore
 from mirror.storage.memory import MemoryStore
@@ -10,16 +11,31 @@ from mirror.storage.memory import MemoryStore
 __all__ = ["FilesystemStore", "MemoryStore", "Stat", "Store", "open_store"]
 
 
-def open_store(url: str) -> Store:
-    """Make the store that ``store.url`` names; touches nothing yet.
+def open_store(settings: StoreSettings) -> Store:
+    """Make the store that the settings name; touches nothing yet.
 
     Raises:
-        SettingsError: not an absolute ``file://`` URL.
+        SettingsError: ``url`` is no absolute ``file://`` and no ``s3://`` URL; or it is a bucket,
+            and boto3 is not installed.
 
     """
-    scheme, _, path = url.partition("://")
+    if settings.is_bucket:
+        return _bucket(settings)
+    scheme, _, path = settings.url.partition("://")
     if scheme != "file" or not path.startswith("/"):
         raise SettingsError(
-            f"store.url: {url!r}: not a store", hint='write "file:///var/lib/sigmirror"'
+            f"store.url: {settings.url!r}: not a store",
+            hint='write "file:///var/lib/sigmirror", or "s3://BUCKET/PREFIX"',
         )
     return FilesystemStore(Path(path))
+
+
+def _bucket(settings: StoreSettings) -> Store:
+    try:
+        from mirror.storage.bucket import BucketStore  # noqa: PLC0415 - boto3 loads slowly
+    except ModuleNotFoundError as exc:
+        raise SettingsError(
+            f"store.url: {settings.url}: {exc.name} is not installed",
+            hint="install sigmirror[server,s3]",
+        ) from exc
+    return BucketStore(settings)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from keys.errors import MissingError, NameRefusedError, SettingsError, StoreError
+from mirror.settings import StoreSettings
 from mirror.storage import FilesystemStore, MemoryStore, open_store
 from tests.mirror import kill_points
 from tests.mirror.store_contract import StoreContract
@@ -88,11 +89,11 @@ async def test_another_process_is_locked_out_too(tmp_path: Path) -> None:
     assert "LockedError" in done.stderr
 
 
-def test_only_an_absolute_file_url_names_a_store() -> None:
-    assert isinstance(open_store("file:///var/lib/sigmirror"), FilesystemStore)
-    for url in ("/var/lib", "file://relative", "s3://bucket", ""):
+def test_what_names_no_folder_and_no_bucket_is_no_store() -> None:
+    assert isinstance(open_store(StoreSettings("file:///var/lib/sigmirror")), FilesystemStore)
+    for url in ("/var/lib", "file://relative", "s4://bucket", ""):
         with pytest.raises(SettingsError, match="not a store"):
-            open_store(url)
+            open_store(StoreSettings(url))
 
 
 @pytest.mark.slow

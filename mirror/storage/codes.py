@@ -1,0 +1,43 @@
+"""What the error codes of S3 mean to a store (pure)."""
+
+from keys.errors import ConflictError, MissingError, StoreError
+
+_CREDENTIALS = (
+    "boto3 finds credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the file that "
+    "AWS_SHARED_CREDENTIALS_FILE names, or in the machine's role; they must be allowed to get, "
+    "put, delete and list objects of this bucket"
+)
+_HINTS = {
+    "NoSuchBucket": "make the bucket, or check store.url and store.endpoint",
+    "AccessDenied": _CREDENTIALS,
+    "403": _CREDENTIALS,
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "SignatureDoesNotMatch": _CREDENTIALS,
+    "RequestTimeTooSkewed": "set this machine's clock",
+}
+ABSENT = {"404", "NoSuchKey", "NotFound"}
+TAKEN = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
+NO_UPLOAD = {"NoSuchUpload"}
+UNCONDITIONAL = {"501", "NotImplemented"}
+
+
+def error(code: str, name: str, message: str) -> StoreError:
+    """Return a store's error for one of S3's, about the object or bucket ``name``."""
+    if code in ABSENT:
+        return MissingError(f"{name}: not in the store")
+    if code in TAKEN:
+        return ConflictError(f"{name}: exists already")
+    return StoreError(f"{name}: {code}: {message}", hint=_HINTS.get(code, ""))
+
+
+def unreachable(name: str, kind: str) -> StoreError:
+    """Return the error of a store that gave no answer, or a cut one."""
+    return StoreError(
+        f"{name}: the object store gave no whole answer: {kind}",
+        hint="check store.endpoint, and whether the object store is up and can be reached",
+    )
+
+
+def anonymous(name: str) -> StoreError:
+    """Return the error of a machine that has no credentials."""
+    return StoreError(f"{name}: no credentials for the object store", hint=_CREDENTIALS)

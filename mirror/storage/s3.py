@@ -1,0 +1,301 @@
+"""A bucket of S3, or of what speaks like it: the one file that knows boto3. Every call blocks.
+
+An object carries its sha256, and each whole read is checked against it: checksums of their own are
+not verified by every such store. A request is tried ``ATTEMPTS`` times; a creation carries a token
+besides, by which one whose answer was lost is told from another writer's.
+"""
+
+import contextlib
+import hashlib
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+)
+
+from keys.errors import ConflictError, LimitError, StoreError
+from mirror.settings import Addressing
+from mirror.storage import codes
+from mirror.storage.base import Stat
+from mirror.storage.content import Content
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import CompletedPartTypeDef
+
+ATTEMPTS = 4
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 30.0
+MAX_CONNECTIONS = 16
+_Result = TypeVar("_Result")
+
+
+class Endpoint:
+    """Where buckets are; its client keeps its connections, and may be used by several threads."""
+
+    def __init__(self, url: str, region: str, addressing: Addressing) -> None:
+        self._url = url
+        self._region = region
+        self._addressing = addressing
+        self._making = threading.Lock()
+
+    @property
+    def client(self) -> "S3Client":
+        """The client; the first one to ask makes it."""
+        with self._making:
+            return self._client
+
+    @cached_property
+    def _client(self) -> "S3Client":
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=self._url or None,
+            region_name=self._region or None,
+            config=Config(
+                connect_timeout=CONNECT_SECONDS,
+                read_timeout=READ_SECONDS,
+                retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+                max_pool_connections=MAX_CONNECTIONS,
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                s3={"addressing_style": self._addressing},
+            ),
+        )
+
+
+class Bucket:
+    """Objects by key."""
+
+    def __init__(self, endpoint: Endpoint, name: str, *, part_bytes: int) -> None:
+        self.name = name
+        self._endpoint = endpoint
+        self._part_bytes = part_bytes
+
+    def stat(self, key: str) -> Stat:
+        """Tell an object's length and version.
+
+        Raises:
+            MissingError: it is not there.
+
+        """
+        with _translated(key):
+            found = self._client.head_object(Bucket=self.name, Key=key)
+        return Stat(found["ContentLength"], found["ETag"], found["LastModified"])
+
+    def read(self, key: str, max_bytes: int) -> bytes:
+        """Return an object's bytes.
+
+        Raises:
+            LimitError: there are more than ``max_bytes``.
+            StoreError: they are not those that were written.
+
+        """
+
+        def get() -> tuple[bytes, str]:
+            found = self._client.get_object(Bucket=self.name, Key=key)
+            with contextlib.closing(found["Body"]) as body:
+                if found["ContentLength"] > max_bytes:
+                    raise LimitError(f"{key}: more than max_bytes={max_bytes}")
+                return body.read(), _tag(found["Metadata"], "sha256")
+
+        with _translated(key):
+            data, promised = _repeated(get)
+        if promised and hashlib.sha256(data).hexdigest() != promised:
+            raise StoreError(f"{key}: not the bytes that were written", hint="restore the object")
+        return data
+
+    def part(self, key: str, start: int, stop: int, version: str) -> bytes:
+        """Return the bytes from ``start`` to before ``stop`` of one version.
+
+        Raises:
+            StoreError: the object has another version by now, or is shorter.
+
+        """
+
+        def get() -> tuple[bytes, str]:
+            found = self._client.get_object(
+                Bucket=self.name, Key=key, Range=f"bytes={start}-{stop - 1}", IfMatch=version
+            )
+            with contextlib.closing(found["Body"]) as body:
+                whole = start and not found.get("ContentRange", "").startswith(f"bytes {start}-")
+                return b"" if whole else body.read(stop - start), found["ETag"]
+
+        with _translated(key):
+            data, got = _repeated(get)
+        if len(data) != stop - start or got != version:
+            raise StoreError(f"{key}: not the bytes asked for: it was changed meanwhile")
+        return data
+
+    def create(self, key: str, content: bytes | Path, *, unconditional: bool) -> None:
+        """Add an object; ``unconditional`` where the caller keeps other writers away.
+
+        A large one goes in parts. Not every store keeps the last step of that from overwriting;
+        only blobs are so large, and two of one name hold the same bytes.
+
+        Raises:
+            ConflictError: the key is taken.
+
+        """
+        token = secrets.token_hex(8)
+        with _translated(key), Content.opened(content) as opened:
+            tags = {"sha256": opened.sha256, "writer": token}
+            in_parts = opened.length > self._part_bytes
+            if in_parts or unconditional:
+                self._refuse_taken(key)
+            try:
+                if in_parts:
+                    self._put_parts(key, opened, tags)
+                else:
+                    self._put(key, opened, tags, over=unconditional)
+            except ClientError as exc:
+                lost = _code(exc) in codes.TAKEN | codes.NO_UPLOAD
+                if not lost or self._writer(key) != token:
+                    raise
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Set an object's bytes by one request."""
+        with _translated(key), Content.opened(data) as content:
+            self._put(key, content, {"sha256": content.sha256}, over=True)
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        with _translated(key):
+            self._client.delete_object(Bucket=self.name, Key=key)
+
+    def pages(self, prefix: str) -> Iterator[list[str]]:
+        """List keys, page by page."""
+        listing = self._client.get_paginator("list_objects_v2")
+        with _translated(prefix):
+            for page in listing.paginate(Bucket=self.name, Prefix=prefix):
+                yield [found["Key"] for found in page.get("Contents", ())]
+
+    def abort_uploads(self, prefix: str, *, before: datetime) -> None:
+        """Forget what was sent in parts, begun before a time, and never ended."""
+        listing = self._client.get_paginator("list_multipart_uploads")
+        with _translated(prefix):
+            try:
+                for page in listing.paginate(Bucket=self.name, Prefix=prefix):
+                    for upload in page.get("Uploads", ()):
+                        if upload["Initiated"] < before:
+                            self._abort(upload["Key"], upload["UploadId"])
+            except ClientError as exc:  # how some stores say that there are none
+                if _code(exc) not in codes.NO_UPLOAD:
+                    raise
+
+    def overwrites(self, key: str) -> bool:
+        """Tell whether a creation overwrites what is there; ``key`` is made, and removed again."""
+        with _translated(f"bucket {self.name}"):
+            try:
+                for _ in range(2):
+                    with Content.opened(b"probe") as content:
+                        self._put(key, content, {}, over=False)
+            except ClientError as exc:
+                if _code(exc) not in codes.TAKEN | codes.UNCONDITIONAL:
+                    raise
+                return _code(exc) not in codes.TAKEN
+            finally:
+                with contextlib.suppress(ClientError, BotoCoreError):
+                    self._client.delete_object(Bucket=self.name, Key=key)
+        return True
+
+    @property
+    def _client(self) -> "S3Client":
+        return self._endpoint.client
+
+    def _refuse_taken(self, key: str) -> None:
+        if self._writer(key) is not None:
+            raise ConflictError(f"{key}: exists already")
+
+    def _writer(self, key: str) -> str | None:
+        """Tell whose creation an object is, by its token; None where there is no object."""
+        try:
+            found = self._client.head_object(Bucket=self.name, Key=key)
+        except ClientError as exc:
+            if _code(exc) in codes.ABSENT:
+                return None
+            raise
+        return _tag(found["Metadata"], "writer")
+
+    def _put(self, key: str, content: Content, tags: Mapping[str, str], *, over: bool) -> None:
+        if over:
+            self._client.put_object(
+                Bucket=self.name, Key=key, Metadata=tags,
+                Body=content.file, ContentMD5=content.md5,
+            )  # fmt: skip
+        else:
+            self._client.put_object(
+                Bucket=self.name, Key=key, Metadata=tags,
+                Body=content.file, ContentMD5=content.md5, IfNoneMatch="*",
+            )  # fmt: skip
+
+    def _put_parts(self, key: str, content: Content, tags: Mapping[str, str]) -> None:
+        begun = self._client.create_multipart_upload(Bucket=self.name, Key=key, Metadata=tags)
+        upload = begun["UploadId"]
+        try:
+            parts = content.parts(self._part_bytes)
+            sent = [self._put_part(key, upload, *part) for part in enumerate(parts, 1)]
+            self._client.complete_multipart_upload(
+                Bucket=self.name, Key=key, UploadId=upload,
+                MultipartUpload={"Parts": sent}, IfNoneMatch="*",
+            )  # fmt: skip
+        except BaseException:
+            with contextlib.suppress(ClientError, BotoCoreError):
+                self._abort(key, upload)
+            raise
+
+    def _put_part(
+        self, key: str, upload: str, number: int, part: Content
+    ) -> "CompletedPartTypeDef":
+        sent = self._client.upload_part(
+            Bucket=self.name, Key=key, UploadId=upload, PartNumber=number,
+            Body=part.file, ContentMD5=part.md5,
+        )  # fmt: skip
+        return {"PartNumber": number, "ETag": sent["ETag"]}
+
+    def _abort(self, key: str, upload: str) -> None:
+        self._client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload)
+
+
+def _repeated(get: Callable[[], _Result]) -> _Result:
+    """Ask again when an answer was cut: boto3 repeats only what had no answer at all."""
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(HTTPClientError, IncompleteReadError):
+            return get()
+    return get()
+
+
+def _tag(metadata: Mapping[str, str], key: str) -> str:
+    """Read what an object says of itself; some stores change the case of its keys."""
+    return {name.lower(): value for name, value in metadata.items()}.get(key, "")
+
+
+def _code(exc: ClientError) -> str:
+    return exc.response.get("Error", {}).get("Code", "")
+
+
+@contextlib.contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Turn boto3's errors into a store's."""
+    try:
+        yield
+    except ClientError as exc:
+        message = exc.response.get("Error", {}).get("Message", "")
+        raise codes.error(_code(exc), name, message) from exc
+    except NoCredentialsError as exc:
+        raise codes.anonymous(name) from exc
+    except BotoCoreError as exc:
+        raise codes.unreachable(name, type(exc).__name__) from exc
+    except OSError as exc:
+        raise StoreError(f"{exc.filename or name}: {exc.strerror or exc}") from exc
