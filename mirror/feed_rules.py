@@ -95,6 +95,7 @@ def problems(upstream: UpstreamSettings) -> Iterator[str]:
     yield from _version(upstream)
     yield from _keys(upstream)
     yield from _names(upstream)
+    yield from _unheeded(upstream)
 
 
 def _auth(upstream: UpstreamSettings) -> Iterator[str]:
@@ -151,3 +152,15 @@ def _names(upstream: UpstreamSettings) -> Iterator[str]:
             check_unique(check_path(path) for path in paths)
         except NameRefusedError as exc:
             yield f"{key}: {exc}"
+
+
+def _unheeded(upstream: UpstreamSettings) -> Iterator[str]:
+    """Name what counts only beside another setting, which is missing."""
+    if upstream.archive == "none":
+        for key in ("include", "exclude", "strip"):
+            if getattr(upstream, key):
+                yield f"{key}: counts for members of an archive, and archive is none"
+    if upstream.auth == "none":
+        for key in ("token_file", "client_cert", "client_key"):
+            if getattr(upstream, key):
+                yield f"{key}: is shown to nobody while auth is none"

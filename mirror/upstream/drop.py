@@ -9,7 +9,7 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keys.errors import FetchError
+from keys.errors import FetchError, SettingsError
 from keys.model.release import Assurance, Provenance, encode
 from mirror.feeds import UpstreamSettings
 from mirror.upstream import tree
@@ -21,7 +21,12 @@ MAX_QUIET_PERIODS = 6  # then the pull is given up and tried again later
 
 
 class DropUpstream:
-    """Releases from a folder on this machine."""
+    """Releases from a folder on this machine.
+
+    Raises:
+        SettingsError: something is to be verified, and nothing in a folder is.
+
+    """
 
     kind = "drop"
     passes_through = False
@@ -29,6 +34,11 @@ class DropUpstream:
     lacks: tuple[str, ...] = ()
 
     def __init__(self, settings: UpstreamSettings) -> None:
+        if settings.verify:
+            raise SettingsError(
+                f"upstream {settings.name}: verify: nothing that lies in a folder is verified",
+                hint="leave verify out, and restrict who may write into the folder",
+            )
         self.name = settings.name
         self.transcript = Transcript()
         self._settings = settings

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keys.errors import Error, FetchError, LimitError, NameRefusedError
+from keys.errors import Error, FetchError, LimitError, NameRefusedError, SettingsError
 from mirror.feeds import UpstreamSettings
 from mirror.upstream import tree
 from mirror.upstream.base import Candidate, Pull
@@ -40,6 +40,11 @@ async def fetch(drop: DropUpstream, target: Path, pull: Pull | None = None) -> C
 
 def contents(candidate: Candidate) -> dict[str, bytes]:
     return {file.path: (candidate.folder / file.path).read_bytes() for file in candidate.files}
+
+
+def test_a_folder_whose_files_should_be_verified_is_refused(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="nothing that lies in a folder is verified"):
+        upstream(folder, verify=("minisign",), verify_keys=("/etc/vendor.pub",))
 
 
 async def test_a_quiet_folder_is_a_release(folder: Path, tmp_path: Path) -> None:

@@ -270,6 +270,9 @@ class TestVerify:
             ({"url": "https://vendor.example/{token}/a"}, "needs auth = 'path'"),
             ({"auth": "mtls", "client_cert": "/c", "client_key": "/k"}, "only shown over https"),
             ({"names": ["a.yar"], "url": "https://vendor.example/?x=1"}, "holds no query"),
+            ({"include": ["*.yar"]}, "include: counts for members of an archive"),
+            ({"strip": 1}, "strip: counts for members of an archive"),
+            ({"token_file": "/t"}, "token_file: is shown to nobody while auth is none"),
         ],
     )  # fmt: skip
     def test_settings_that_prove_nothing_are_named(
