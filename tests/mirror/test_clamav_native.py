@@ -332,6 +332,20 @@ async def test_a_cdiff_that_is_not_the_vendors_is_refused_and_forgotten(daily: P
     assert names(await daily.release()) == {"daily.cvd"}
 
 
+async def test_a_refused_cdiff_is_asked_for_again_and_taken_once_it_is_mended(
+    daily: Pulling,
+) -> None:
+    daily.server.release(ONE)
+    await daily.release()
+    daily.server.release(TWO, ONE)
+    good = daily.server.files["daily-2.cdiff"]
+    daily.server.files["daily-2.cdiff"] = good[:-3] + b"abc"
+    with pytest.raises(SignatureError, match=r"daily-2\.cdiff"):
+        await daily.pull()
+    daily.server.files["daily-2.cdiff"] = good
+    assert names(await daily.release()) == {"daily.cvd", "daily-2.cdiff"}
+
+
 async def test_the_cdiff_of_another_step_is_refused(daily: Pulling) -> None:
     daily.server.release(ONE)
     await daily.release()

@@ -82,6 +82,7 @@ class Native:
                     await asking.database(name, version, pull)
                 else:
                     await asking.sign(name, version)
+                    await asking.again(name)
 
     @contextlib.asynccontextmanager
     async def _asking(self) -> AsyncIterator["_Asking"]:
@@ -173,11 +174,22 @@ class _Asking:
             cdiff = CdiffName(name, version)
             if (self.around.working.folder / str(cdiff)).exists():
                 continue
-            if signed:
-                await self._extra(sign_name(cdiff), MAX_SIGN_BYTES)
-            if not await self._extra(str(cdiff), MAX_CDIFF_BYTES):
-                await self._write(str(cdiff), b"")
+            if not await self._cdiff(cdiff, signed=signed):
                 return
+
+    async def again(self, name: str) -> None:
+        """Ask once more for cdiffs that were refused; the same bytes are left out then."""
+        for hole in await asyncio.to_thread(self.around.working.holes, name):
+            await self._cdiff(hole, signed=self.around.working.has_signs(name))
+
+    async def _cdiff(self, cdiff: CdiffName, *, signed: bool) -> bool:
+        """Bring one cdiff, its signature first; an empty file stands for one that there is not."""
+        if signed:
+            await self._extra(sign_name(cdiff), MAX_SIGN_BYTES)
+        found = await self._extra(str(cdiff), MAX_CDIFF_BYTES)
+        if not found:
+            await self._write(str(cdiff), b"")
+        return found
 
     async def _extra(self, file_name: str, max_bytes: int) -> bool:
         """Bring a small file that need not exist; tell whether it does."""
@@ -187,6 +199,9 @@ class _Asking:
         if answer.status in _GONE or (answer.status in _GOOD and not answer.data):
             return False
         _check_found(answer)
+        cdiff = CdiffName.parse(file_name)
+        if cdiff and self.around.working.was_refused(cdiff, answer.data):
+            return False
         await self._write(file_name, answer.data)
         return True
 

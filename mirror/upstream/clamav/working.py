@@ -5,6 +5,7 @@ ask for next; belief begins with copies elsewhere.
 """
 
 import contextlib
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from keys.trust.vendor.cvd import read_header
 from keys.trust.vendor.header import HEADER_BYTES, Header
 from mirror.upstream.clamav.layout import CdiffName, cvd_name, cvd_sign_name, sign_name
 
-_VENDORS = {".cvd", ".cld", ".cdiff", ".sign"}
+_REFUSED = ".refused"  # of a cdiff: the sha256 of the bytes that were refused
+_OURS = {".cvd", ".cld", ".cdiff", ".sign", _REFUSED}
 _LEFT_BEHIND = ("tmp.*", f"{files.TEMPORARY_PREFIX}*")  # by freshclam, by us
 
 
@@ -73,18 +75,22 @@ class Working:
 
     def prune(self, *, keep_cdiffs: int) -> None:
         """Remove what no database needs any more: old cdiffs, signatures of what is gone."""
-        needed = {cvd_name(name) for name in self.names}
-        for name in self.names:
-            if header := self.header(name):
-                needed.add(cvd_sign_name(name, header.version))
-            for cdiff in self.cdiffs(name)[-keep_cdiffs:] if keep_cdiffs else ():
-                needed |= {str(cdiff), sign_name(cdiff)}
+        needed = set[str]().union(*(self._needed(name, keep_cdiffs) for name in self.names))
         for path in self.folder.iterdir():
-            if path.suffix in _VENDORS and path.name not in needed:
+            if path.suffix in _OURS and path.name not in needed:
                 path.unlink(missing_ok=True)
         for pattern in _LEFT_BEHIND:
             for path in self.folder.glob(pattern):
                 _remove(path)
+
+    def _needed(self, name: str, keep_cdiffs: int) -> set[str]:
+        """Name what belongs to a database as it lies here."""
+        needed = {cvd_name(name)}
+        if header := self.header(name):
+            needed.add(cvd_sign_name(name, header.version))
+        for cdiff in self.cdiffs(name)[-keep_cdiffs:] if keep_cdiffs else ():
+            needed |= {str(cdiff), sign_name(cdiff)}
+        return needed | {self._mark(cdiff).name for cdiff in self._refused(name)[-keep_cdiffs:]}
 
     def keep(self, path: Path) -> None:
         """Take a finished file in, in place of one of its name."""
@@ -92,8 +98,31 @@ class Working:
         files.link_or_copy(path, self.folder / path.name)
 
     def drop(self, file_name: str) -> None:
-        """Remove a refused file, so that the next pull brings it anew."""
-        (self.folder / file_name).unlink(missing_ok=True)
+        """Remove a refused file, so that the next pull brings it anew, and remember its bytes."""
+        path = self.folder / file_name
+        if cdiff := CdiffName.parse(file_name):
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                files.write(self._mark(cdiff), digest.encode())
+        path.unlink(missing_ok=True)
+
+    def was_refused(self, cdiff: CdiffName, data: bytes) -> bool:
+        """Tell whether exactly these bytes of a cdiff were refused before."""
+        try:
+            return self._mark(cdiff).read_text() == hashlib.sha256(data).hexdigest()
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def holes(self, name: str) -> list[CdiffName]:
+        """List a database's cdiffs that were refused and are not here, oldest first."""
+        return [cdiff for cdiff in self._refused(name) if not self.holds(str(cdiff))]
+
+    def _refused(self, name: str) -> list[CdiffName]:
+        names = (path.name.removesuffix(_REFUSED) for path in self.folder.glob(f"*{_REFUSED}"))
+        return sorted(one for one in map(CdiffName.parse, names) if one and one.name == name)
+
+    def _mark(self, cdiff: CdiffName) -> Path:
+        return self.folder / f"{cdiff}{_REFUSED}"
 
 
 def _remove(path: Path) -> None:
