@@ -80,10 +80,14 @@ class Ingest:
     ) -> Result | None:
         """Say why there is no pull now, if there is none."""
         name, changed = self.settings.name, before.looks != looks
+        told = before.failure.message if before.failure else ""
+        code = before.failure.exit_code if before.failure else 0
         if before.stopped and not (by_hand or changed):
-            return Result(name, "stopped", detail=before.failure.message if before.failure else "")
+            return Result(name, "stopped", detail=told, exit_code=code)
         if until := before.wait_until(now, by_hand=by_hand or changed):
-            return Result(name, "not due", detail=f"next pull at {until:%Y-%m-%d %H:%M:%SZ}")
+            at = f"next pull at {until:%Y-%m-%d %H:%M:%SZ}"
+            since = f"; the last one failed: {told}" if told else ""
+            return Result(name, "not due", detail=at + since, exit_code=code)
         return None
 
     def _looks(self) -> str:

@@ -81,6 +81,7 @@ class Result(msgspec.Struct, frozen=True):
     """What a pull came to.
 
     ``published``, ``unchanged``, ``held``, ``dropped``, ``waiting``, ``not due`` or ``stopped``.
+    ``exit_code`` is that of the failure that still stands where nothing was asked.
     """
 
     upstream: str
@@ -92,6 +93,7 @@ class Result(msgspec.Struct, frozen=True):
     new_bytes: int = 0
     requests: int = 0
     received_bytes: int = 0
+    exit_code: int = 0
 
 
 class PullState:

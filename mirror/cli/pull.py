@@ -9,15 +9,13 @@ import click
 import msgspec
 
 from keys import console, files
-from keys.errors import CredentialError, Error, StateError
+from keys.errors import Error, StateError
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.cli.progress import progress
 from mirror.cli.waiting import in_turn, wait_option
 from mirror.pulls import Result
 from mirror.site import MirrorSite
 from mirror.upstream.base import Offer
-
-STOPPED = "stopped"  # since the vendor rejected the credential
 
 
 @click.command(epilog="Example: sigmirror pull official --json")
@@ -29,7 +27,8 @@ def pull(*, config: Path, as_json: bool, wait: float, upstream: str | None) -> i
     """Pull from UPSTREAM now, or from every upstream that is due; sign again what is due.
 
     Naming one also starts it again after its credential was rejected. Exit codes: 0 done, 1 failed
-    with the last good release served, 2 settings, 3 refused as untrusted, 4 licence or credential.
+    with the last good release served, 2 settings, 3 refused as untrusted, 4 licence or credential;
+    the last failure's also where the next pull is not due yet.
     """
     site = open_site(config, pulls=True)
     names = [upstream] if upstream else [one.name for one in site.settings.upstream]
@@ -40,8 +39,7 @@ def pull(*, config: Path, as_json: bool, wait: float, upstream: str | None) -> i
         if isinstance(outcome, Error):
             codes.append(console.report(outcome))
             continue
-        if outcome.outcome == STOPPED:
-            codes.append(CredentialError.exit_code)
+        codes.append(outcome.exit_code)
         if not as_json:
             click.echo(_line(outcome))
     codes.append(_renew(site))
