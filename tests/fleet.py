@@ -35,7 +35,25 @@ class Fleet:
     def sigmirror(self, *words: object, code: int | None = 0, errors: bool = False) -> str:
         done = run("sigmirror", *words, "--config", self.config)
         assert code is None or done.returncode == code, done.stdout + done.stderr
+        self.wait_until_served()
         return done.stderr if errors else done.stdout
+
+    def wait_until_served(self) -> None:
+        """Wait until the mirror, where it runs, has noticed what a command published."""
+        path = self.folder / "mirror/r/site/metadata/timestamp.json"
+        if self.url and path.exists():
+            version = json.loads(path.read_bytes())["signed"]["version"]
+            wait_for(lambda: self._served() >= version, "what was published")
+
+    def _served(self) -> float:
+        """Return the version that is served; endless where no mirror runs."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=30) as answer:  # noqa: S310 - loopback
+                return float(json.loads(answer.read())["timestamp"])
+        except urllib.error.HTTPError:
+            return 0
+        except (urllib.error.URLError, ConnectionError):
+            return float("inf")
 
     def hosts(self, *words: object, code: int | None = 0) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(
