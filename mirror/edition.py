@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from keys.errors import StateError
+from keys.errors import ConflictError, LockedError, StateError
 from keys.model.release import Manifest, Pin
 from keys.signing.publisher import Changes, Publisher
 from keys.signing.state import ROOT, TIMESTAMP
@@ -61,11 +61,26 @@ class Edition:
         )
 
     async def commit(self, entry: Entry, targets: Mapping[str, Mapping[str, Pin]]) -> None:
-        """Sign what the roles list from now on; everything listed is in the store already."""
+        """Sign what the roles list from now on; everything listed is in the store already.
+
+        In a bucket another machine's writer may have come in between: the first one commits, and
+        the last one leaves the newest timestamp in place.
+
+        Raises:
+            LockedError: this is not the first one; the repository is as the other one left it.
+
+        """
         changes = Changes(targets, self.in_force.taken)
         signed = await asyncio.to_thread(self.publisher.publish, changes, now=self.now)
         await self.journal.append(entry)
-        await self.repository.commit(signed)
+        try:
+            await self.repository.commit(signed)
+        except ConflictError as exc:
+            raise LockedError(
+                f"repository {self.repository.name}: another writer was first: {exc}",
+                hint="nothing was changed; run the command again",
+            ) from exc
+        await self.repository.repair(await self.repository.in_force())
 
 
 class Editions:

@@ -169,11 +169,8 @@ def write(founding: Founding, layout: Layout, *, offline: Path | None = None) ->
         UsageError: there are keys or a repository already; nothing was changed.
 
     """
-    offline = offline or layout.offline
-    for folder in (offline, layout.online, layout.repository):
-        _refuse_used(folder)
-    _write_keys(offline, founding.offline)
-    _write_keys(layout.online, founding.online)
+    _refuse_used(layout.repository)
+    write_keys(founding, layout, offline=offline)
     layout.repository.parent.mkdir(parents=True, exist_ok=True)
     staged = files.temporary_beside(layout.repository)
     (staged / "targets").mkdir(parents=True)
@@ -182,6 +179,20 @@ def write(founding: Founding, layout: Layout, *, offline: Path | None = None) ->
         files.create(staged / "metadata" / file.name, file.data)
     files.sync_folder(staged)
     files.move_folder(staged, layout.repository)
+
+
+def write_keys(founding: Founding, layout: Layout, *, offline: Path | None = None) -> None:
+    """Put only the keys on disk, for a repository that lies elsewhere.
+
+    Raises:
+        UsageError: there are keys already; nothing was changed.
+
+    """
+    offline = offline or layout.offline
+    for folder in (offline, layout.online):
+        _refuse_used(folder)
+    _write_keys(offline, founding.offline)
+    _write_keys(layout.online, founding.online)
 
 
 def _refuse_used(folder: Path) -> None:
