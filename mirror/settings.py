@@ -19,7 +19,7 @@ Addressing = Literal["auto", "path", "virtual"]
 
 SITE = "site"  # the repository this mirror signs
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*/?")
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+/?")
 _NEEDED = {
     "": ("kind",),
