@@ -4,6 +4,8 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
+import msgspec
+
 from keys.errors import NameRefusedError, UsageError
 from keys.model.names import check_path, check_unique
 from keys.model.release import Assurance
@@ -30,6 +32,21 @@ _AUTH_NEEDS: Mapping[str, tuple[str, ...]] = {
     "form": ("auth_name", "token_file"),
     "mtls": ("client_cert", "client_key"),
 }
+_COUNTS_FOR: Sequence[tuple[str, str]] = (  # kinds, and the keys that count for them only
+    ("drop", "folder marker quiet_seconds"),
+    ("tuf", "root originals"),
+    (
+        "http",
+        (
+            "names save_as archive include exclude strip version version_at version_pointer verify "
+            "verify_keys fingerprints signature_suffix missing_means_blocked allow_unsigned form "
+            "max_archive_ratio"
+        ),
+    ),
+    ("clamav", "driver program databases signatures certificates keep_cdiffs dns"),
+    ("clamav http", "auth auth_name token_file client_cert client_key resolver"),
+    ("clamav http tuf", "url ca_file user_agent username password_file"),
+)
 _VERSION_NEEDS: Mapping[str, tuple[str, ...]] = {
     "version-file": ("version_at",),
     "json-pointer": ("version_at", "version_pointer"),
@@ -96,6 +113,23 @@ def problems(upstream: UpstreamSettings) -> Iterator[str]:
     yield from _keys(upstream)
     yield from _names(upstream)
     yield from _unheeded(upstream)
+
+
+def unheeded(upstream: UpstreamSettings) -> Iterator[str]:
+    """Name what is written for an upstream and counts for other kinds only."""
+    fields = {field.name: field for field in msgspec.structs.fields(UpstreamSettings)}
+    for kinds, keys in _COUNTS_FOR:
+        for key in () if upstream.kind in ("", *kinds.split()) else keys.split():
+            if getattr(upstream, key) != _default(fields[key]):
+                yield f"{key}: counts for {' and '.join(kinds.split())} only"
+    if "@" in upstream.url.partition("://")[2].partition("/")[0]:
+        yield "url: holds a user name; write username and password_file instead"
+
+
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default
 
 
 def _auth(upstream: UpstreamSettings) -> Iterator[str]:

@@ -237,6 +237,7 @@ def _upstream(upstream: UpstreamSettings) -> Iterator[str]:
             yield f"{key}: missing, needed for {_kind_or_preset(upstream)}"
     if preset and upstream.interval_seconds < preset.floor_seconds:
         yield f"interval_seconds: {preset.title} allows no less than {preset.floor_seconds}"
+    yield from feed_rules.unheeded(upstream)
     if upstream.kind == "http":
         yield from feed_rules.problems(upstream)
     if upstream.channel:

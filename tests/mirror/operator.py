@@ -45,9 +45,9 @@ class Operator:
         output = self._capsys.readouterr()
         return code, output.out, output.err
 
-    def asks(self, *words: str) -> Any:
+    def asks(self, *words: str, expect: int = 0) -> Any:
         code, out, err = self.types(*words, "--json")
-        assert code == 0, err
+        assert code == expect, err
         return json.loads(out)
 
     @property

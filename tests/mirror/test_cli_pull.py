@@ -31,8 +31,8 @@ def test_pull_publishes_a_drop_folder(operator: Operator) -> None:
         "changed": False,
         "pulls": [
             {
-                "upstream": "inhouse", "outcome": "unchanged", "detail": "", "exit_code": 0, "track": "",
-                "sequence": 0, "new_bytes": 0, "requests": 0, "received_bytes": 0,
+                "upstream": "inhouse", "outcome": "unchanged", "detail": "", "track": "",
+                "exit_code": 0, "sequence": 0, "new_bytes": 0, "requests": 0, "received_bytes": 0,
                 "release": operator.asks("pull")["pulls"][0]["release"],
             }
         ],

@@ -32,7 +32,7 @@ class Case:
         vendor.put("/well", GOOD)
         feeding.feed(
             url=f"{vendor.url}/a.yar", version="version-file", version_at="version",
-            token_file=str(self.token), allow_unsigned=True,
+            password_file=str(self.token), allow_unsigned=True,
         )  # fmt: skip
         feeding.published()
         feeding.feed("other", url=f"{vendor.url}/well", allow_unsigned=True)

@@ -222,3 +222,27 @@ def test_every_fact_of_a_preset_is_told() -> None:
         told = (preset.title, preset.floor, preset.integrity, preset.terms, preset.blocked)
         assert all(told)
         assert preset.sources
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "problem"),
+    [
+        ("drop", {"folder": "/srv", "verify": ["minisign"]}, "verify: counts for http only"),
+        (
+            "drop",
+            {"folder": "/srv", "url": "https://x/"},
+            "url: counts for clamav and http and tuf",
+        ),
+        ("clamav", {"archive": "zip"}, "archive: counts for http only"),
+        ("clamav", {"marker": "done"}, "marker: counts for drop only"),
+        ("tuf", {"url": "https://x/", "root": "r", "dns": "x"}, "dns: counts for clamav only"),
+        ("tuf", {"url": "https://u:secret@x/", "root": "r"}, "url: holds a user name"),
+    ],
+)
+def test_what_counts_for_another_kind_only_is_a_problem(
+    kind: str, more: dict[str, object], problem: str
+) -> None:
+    table = {"name": "feed", "kind": kind, "channel": "feed" if kind != "tuf" else "", **more}
+    found = [str(one) for one in problems(convert({"upstream": [table]}, "sigmirror.toml"))]
+    assert any(problem in one for one in found), found
+    assert not any("secret" in one for one in found)
