@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -16,13 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keys import files
 from keys.credentials import read_secret
-from keys.errors import LimitError, SignatureError
+from keys.errors import LimitError, SignatureError, StateError
 from keys.model.release import Instant, Pin, encode
 from keys.model.report import EngineTold, HostReport, TroubleTold, signed_text
 from mirror.fleet.audit import CHAIN_START, check, link
 from mirror.fleet.database import Database
+from mirror.fleet.listing import read_hosts
 from mirror.fleet.pools import MAX_MEMBERS, SEPARATOR, pool_of
-from mirror.fleet.roster import EngineRow, HostRow, Load
+from mirror.fleet.roster import HostRow
 from mirror.fleet.tables import engines, history, hosts, loads, reports, statements
 from mirror.settings import Settings
 
@@ -84,7 +84,7 @@ class Desk:
     async def hosts(self, name: str = "") -> list[HostRow]:
         """Return every host by name, or the one of this name."""
         async with self.database.reading() as connection:
-            return await _rows(connection, name)
+            return await read_hosts(connection, name)
 
     async def at(self, time: datetime, host: str = "") -> list[Past]:
         """Return what each engine ran at a time, as its host's history tells."""
@@ -287,33 +287,15 @@ def _first(troubles: Sequence[TroubleTold]) -> str:
     return troubles[0].message if troubles else ""
 
 
-async def _rows(connection: AsyncConnection, name: str) -> list[HostRow]:
-    """Read every host by name, or the one of this name."""
-    by_engine: dict[tuple[str, str], list[Load]] = {}
-    for row in await connection.execute(_chosen(loads, "host", name).order_by("channel")):
-        plain = _without(row._mapping, "host", "engine")  # noqa: SLF001 - SQLAlchemy's public name
-        by_engine.setdefault((row.host, row.engine), []).append(Load(**plain))
-    by_host: dict[str, list[EngineRow]] = {}
-    for row in await connection.execute(_chosen(engines, "host", name).order_by("engine")):
-        plain = _without(row._mapping, "host")  # noqa: SLF001 - as above
-        found = by_engine.get((row.host, row.engine), ())
-        by_host.setdefault(row.host, []).append(EngineRow(**plain, loads=tuple(found)))
-    return [
-        HostRow(
-            **_without(row._mapping, "series", "number", "told", "chain"),  # noqa: SLF001 - as above
-            engines=tuple(by_host.get(row.name, ())),
-        )
-        for row in await connection.execute(_chosen(hosts, "name", name).order_by("name"))
-    ]
-
-
-def _chosen(table: sa.Table, column: str, name: str) -> sa.Select[tuple[object, ...]]:
-    asked = sa.select(table)
-    return asked.where(table.c[column] == name) if name else asked
-
-
-def _without(row: sa.RowMapping, *names: str) -> dict[str, Any]:
-    return {str(key): value for key, value in row.items() if key not in names}
+def _prepare(path: Path) -> None:
+    """Make an empty file that nobody but its owner reads, for SQLite to fill."""
+    try:
+        files.make_folder(path.parent)
+        files.create(path, b"", mode=0o600)
+    except FileExistsError:
+        return
+    except OSError as exc:
+        raise StateError(f"{path}: {exc.strerror or exc}") from exc
 
 
 async def open_desk(settings: Settings, *, upgrade: bool = True) -> Desk:
@@ -329,6 +311,6 @@ async def open_desk(settings: Settings, *, upgrade: bool = True) -> Desk:
     file = fleet.database_password_file
     database = Database(url, read_secret(Path(file)) if file else None)
     if not fleet.database:
-        files.make_folder(settings.folder / "state")
+        _prepare(settings.folder / "state" / "fleet.db")
     await database.connect(upgrade=upgrade)
     return Desk(database)

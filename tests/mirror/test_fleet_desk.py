@@ -16,7 +16,8 @@ from keys.model.release import encode
 from keys.model.report import ChannelRelease, EngineTold, HistoryTail, HostReport, signed_text
 from mirror.fleet.audit import faults
 from mirror.fleet.database import Database
-from mirror.fleet.desk import Desk
+from mirror.fleet.desk import Desk, open_desk
+from mirror.settings import Settings, StoreSettings
 from tests.mirror import postgres
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -211,6 +212,15 @@ async def test_a_database_is_opened_again_with_all_it_holds(tmp_path: Path) -> N
     with sqlite3.connect(tmp_path / "fleet.db") as plain:
         assert plain.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
     plain.close()
+
+
+async def test_a_mirrors_own_database_is_read_by_its_owner_only(tmp_path: Path) -> None:
+    settings = Settings(store=StoreSettings(url=f"file://{tmp_path}"))
+    for number in (1, 2):
+        desk = await open_desk(settings)
+        await take(desk, report(number))
+        await desk.database.close()
+    assert (tmp_path / "state/fleet.db").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(
