@@ -61,6 +61,7 @@ class Database:
 
         """
         with _translated(self.shown):
+            self._check_file()
             engine = create_async_engine(self._url, pool_pre_ping=True, **self._options())
             if self._url.drivername.startswith("sqlite"):
                 sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
@@ -72,6 +73,12 @@ class Database:
                 await engine.dispose()
                 raise
             self._engine = engine
+
+    def _check_file(self) -> None:
+        """Try a SQLite file by hand: the driver's thread outlives an opening that fails."""
+        if self._url.drivername.startswith("sqlite") and self._url.database:
+            with open(self._url.database, "ab"):  # noqa: PTH123 - a name as the address has it
+                pass
 
     def _options(self) -> dict[str, object]:
         if self._url.drivername.startswith("sqlite"):
