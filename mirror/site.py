@@ -75,16 +75,17 @@ class MirrorSite:
     @property
     def editions(self) -> Editions:
         """The site repository's next editions."""
-        return Editions(self.repository(), self._publisher, self._journal)
+        return Editions(self.repository(), self._publisher, self.journal)
 
     @property
-    def _journal(self) -> Journal:
+    def journal(self) -> Journal:
+        """The publish log."""
         return Journal(self.folder / "state" / "publish.jsonl")
 
     @property
     def holds(self) -> Holds:
         """What is held."""
-        return Holds(self.folder / "held", self._journal)
+        return Holds(self.folder / "held", self.journal)
 
     @property
     def publishing(self) -> Publishing:

@@ -1,21 +1,23 @@
 """`sigmirror hosts`, `history`, `verify-log`: what the fleet runs, what it ran, and is it so."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from keys.errors import UsageError
 from mirror.cli.host import Span
-from mirror.cli.options import config_option, json_option, now
-from mirror.fleet.asking import asked
+from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.fleet.asking import asked, has_desk
 from mirror.fleet.audit import faults
 from mirror.fleet.desk import Desk, Past
 from mirror.fleet.health import Health, Line, lines, totals
 from mirror.fleet.ledger import hosts_file
+from mirror.journal import Entry
 from mirror.settings import load
 
 
@@ -53,17 +55,24 @@ def hosts(*, config: Path, as_json: bool, stale: timedelta | None, channel: str)
 @click.option("--at", required=True, help="A time; UTC unless it says.")
 @click.option("--host", default="", help="Only this host.")
 def history(*, config: Path, as_json: bool, at: str, host: str) -> int:
-    """Tell what every engine ran at a time, by the histories its host signed.
+    """Tell what every engine ran at a time, by the histories its host signed, and who published it.
 
     Exit code 1 when nothing is known of that time.
     """
-    time = _instant(at)
-    found = asyncio.run(asked(load(config), lambda desk: desk.at(time, host)))
+    time, site = _instant(at), open_site(config)
+    found = asyncio.run(asked(site.settings, lambda desk: desk.at(time, host)))
+    published = {(e.channel, e.sequence): e for e in site.journal.entries() if e.what == "release"}
     if as_json:
-        click.echo(msgspec.json.encode([msgspec.to_builtins(past) for past in found]).decode())
+        told = [
+            {**msgspec.to_builtins(past), "published": _published(past, published)}
+            for past in found
+        ]
+        click.echo(msgspec.json.encode(told).decode())
     else:
         for past in found:
             click.echo(_past(past))
+            for channel, entry in _published(past, published).items():
+                click.echo(f"  {channel}: published {entry['at']} by {entry['who']}")
         if not found:
             click.echo("nothing is known of that time")
     return 0 if found else 1
@@ -73,7 +82,7 @@ def history(*, config: Path, as_json: bool, at: str, host: str) -> int:
 @config_option
 @json_option
 def verify_log(*, config: Path, as_json: bool) -> int:
-    """Follow the chain of every host's reports and check what hosts signed.
+    """Follow the chains of the publish log and of every host's reports; check what hosts signed.
 
     Exit code 3 when a line was changed, removed or forged.
     """
@@ -81,11 +90,14 @@ def verify_log(*, config: Path, as_json: bool) -> int:
     async def look(desk: Desk) -> list[str]:
         return [fault async for fault in faults(desk.database)]
 
-    found = asyncio.run(asked(load(config), look))
+    site = open_site(config)
+    found = [*site.journal.faults()]
+    if has_desk(site.settings):
+        found += asyncio.run(asked(site.settings, look))
     if as_json:
         click.echo(msgspec.json.encode({"faults": found}).decode())
     else:
-        for fault in found or ["every report follows the one before, and every signature holds"]:
+        for fault in found or ["every line follows the one before, and every signature holds"]:
             click.echo(fault)
     return 3 if found else 0
 
@@ -128,10 +140,23 @@ def _age(age: timedelta) -> str:
     return f"{seconds}s ago"
 
 
-def _past(past: Past) -> str:
-    line = past.line
-    releases = line["releases"]
+def _published(past: Past, published: Mapping[tuple[str, int], Entry]) -> dict[str, dict[str, Any]]:
+    """Say of each release that this mirror signed who published it, and when."""
+    found = {}
+    for channel, release in _releases(past).items():
+        if entry := published.get((channel, release["sequence"])):
+            found[channel] = {"at": entry.at.isoformat(), "who": entry.who, "why": entry.why}
+    return found
+
+
+def _releases(past: Past) -> dict[str, dict[str, Any]]:
+    releases = past.line["releases"]
     assert isinstance(releases, dict)  # noqa: S101 - as hosts write it
+    return releases
+
+
+def _past(past: Past) -> str:
+    line, releases = past.line, _releases(past)
     named = ", ".join(f"{name} {one['sequence']}" for name, one in releases.items())
     return (
         f"{past.host} {past.engine}: generation {line['generation']} ({named}), {line['proof']}, "
