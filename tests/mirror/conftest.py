@@ -1,4 +1,4 @@
-"""Object stores, each started once for all tests that ask for it."""
+"""Real object stores: the reference once for all tests that ask for it, rclone for each."""
 
 from collections.abc import Iterator
 
@@ -16,8 +16,9 @@ def _credentials() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def rclone(_credentials: None) -> Iterator[ObjectStore]:
+    """Run one for a single test: left alone, it takes a whole core."""
     with object_stores.rclone() as store:
         yield store
 

@@ -80,7 +80,7 @@ def rclone() -> Iterator[ObjectStore]:
             "--vfs-cache-mode",
             "off",
             "--dir-cache-time",
-            "0",
+            "1s",
         ]
         (Path(folder) / "buckets").mkdir()
         _start(running, [program, *words, f"{folder}/buckets"], Path(folder) / "log")
