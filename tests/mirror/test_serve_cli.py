@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import structlog
@@ -305,7 +306,7 @@ def test_customers_are_added_renewed_listed_and_removed(
 ) -> None:
     password = tmp_path / "password"
     password.write_text("kept at renewal\n")
-    today = datetime.now(UTC).date()
+    today = datetime.now(ZoneInfo(LICENCE.tz)).date()
     first = but(starts_on=today - timedelta(days=300), ends_on=today + timedelta(days=30))
     then = but(
         starts_on=today + timedelta(days=31), ends_on=today + timedelta(days=390), sequence=2
