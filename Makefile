@@ -6,18 +6,18 @@ WORKERS ?= 2
 # Debian keeps clamd where a user's PATH does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help demo test test-quick check format lint types imports bench setup clean
+.PHONY: help demo test test-quick check format lint types imports bench setup compiled clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-demo: setup ## the main job, end to end, on loopback in a temporary folder (KEEP=1 keeps it)
+demo: compiled ## the main job, end to end, on loopback in a temporary folder (KEEP=1 keeps it)
 	@$(BIN)/python -m tests.demo
 
-test: setup ## every test; ends with the engines it had to skip
+test: compiled ## every test; ends with the engines it had to skip
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
-test-quick: setup ## the tests that take seconds
+test-quick: compiled ## the tests that take seconds
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(ARGS)
 
 check: format lint types imports test ## what must hold before every commit
@@ -47,6 +47,9 @@ setup: .venv/ready ## an environment in .venv, by uv where present, else by venv
 	  && $(BIN)/pip install --quiet --editable '.[server,postgres,yara,s3]' --group dev; \
 	fi
 	@touch $@
+
+compiled: setup ## bytecode of the checkout, which the many commands that tests start would each make anew
+	@$(BIN)/python -m compileall -q keys mirror updater tests
 
 clean: ## remove what this file made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
