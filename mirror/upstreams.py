@@ -7,14 +7,7 @@ from keys.credentials import Credential, read_secret
 from keys.errors import SettingsError
 from mirror.feeds import UpstreamSettings
 from mirror.settings import LicenceSettings
-from mirror.upstream.access import Access
-from mirror.upstream.auth import ANONYMOUS, basic, open_auth
 from mirror.upstream.base import Feed, Held, Upstream
-from mirror.upstream.clamav import open_clamav
-from mirror.upstream.drop import DropUpstream
-from mirror.upstream.http import HttpUpstream
-from mirror.upstream.tuf import TufUpstream
-from mirror.upstream.vendor_copy import VendorCopy
 
 
 def open_upstream(
@@ -29,15 +22,45 @@ def open_upstream(
 
     """
     if settings.kind == "drop":
-        return DropUpstream(settings)
+        return _drop(settings)
     credential = _credential(settings, licence)
     if settings.kind == "clamav":
-        return open_clamav(Feed(settings, credential, last(), folder))
+        return _clamav(Feed(settings, credential, last(), folder))
     if settings.kind == "http":
-        feed = Feed(settings, credential, last(), folder)
-        return HttpUpstream(feed, open_auth(settings, credential))
-    if settings.kind != "tuf":
-        raise SettingsError(f"upstream {settings.name}: kind: missing")
+        return _http(Feed(settings, credential, last(), folder))
+    if settings.kind == "tuf":
+        return _tuf(settings, credential, folder, cascaded)
+    raise SettingsError(f"upstream {settings.name}: kind: missing")
+
+
+# Each kind is loaded where one is opened: together they are half the start of every command.
+def _drop(settings: UpstreamSettings) -> Upstream:
+    from mirror.upstream.drop import DropUpstream  # noqa: PLC0415 - see above
+
+    return DropUpstream(settings)
+
+
+def _clamav(feed: Feed) -> Upstream:
+    from mirror.upstream.clamav import open_clamav  # noqa: PLC0415 - see above
+
+    return open_clamav(feed)
+
+
+def _http(feed: Feed) -> Upstream:
+    from mirror.upstream.auth import open_auth  # noqa: PLC0415 - see above
+    from mirror.upstream.http import HttpUpstream  # noqa: PLC0415
+
+    return HttpUpstream(feed, open_auth(feed.settings, feed.credential))
+
+
+def _tuf(
+    settings: UpstreamSettings, credential: Credential | None, folder: Path, cascaded: Held
+) -> Upstream:
+    from mirror.upstream.access import Access  # noqa: PLC0415 - see above
+    from mirror.upstream.auth import ANONYMOUS, basic  # noqa: PLC0415
+    from mirror.upstream.tuf import TufUpstream  # noqa: PLC0415
+    from mirror.upstream.vendor_copy import VendorCopy  # noqa: PLC0415
+
     access = Access.of(settings, basic(credential) if credential else ANONYMOUS)
     copy = VendorCopy(settings.name, Path(settings.root), folder)
     return TufUpstream(settings, access, copy, cascaded)
