@@ -11,7 +11,6 @@ from mirror.feeds import UpstreamSettings
 from mirror.hold import Hold
 from mirror.pulls import Failure
 from mirror.site import MirrorSite
-from mirror.upstream import clamav
 
 
 class HeldStatus(msgspec.Struct, frozen=True):
@@ -84,7 +83,11 @@ def read_upstream(
 
 def _driver(settings: UpstreamSettings) -> str:
     """Name what asks the vendor, where there is a choice."""
-    return clamav.completed(settings).driver if settings.kind == "clamav" else ""
+    if settings.kind != "clamav":
+        return ""
+    from mirror.upstream import clamav  # noqa: PLC0415 - loads every driver
+
+    return clamav.completed(settings).driver
 
 
 def _lacks(site: MirrorSite, name: str) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """One question to the desk, for commands and for whatever runs beside the server."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from mirror.fleet.desk import Desk, open_desk
 from mirror.fleet.roster import HostRow
 from mirror.settings import Settings
+
+if TYPE_CHECKING:  # who asks nothing never loads the database library
+    from mirror.fleet.desk import Desk
 
 T = TypeVar("T")
 
@@ -18,7 +20,7 @@ def has_desk(settings: Settings) -> bool:
 
 
 async def asked(
-    settings: Settings, question: Callable[[Desk], Awaitable[T]], *, upgrade: bool = True
+    settings: Settings, question: "Callable[[Desk], Awaitable[T]]", *, upgrade: bool = True
 ) -> T:
     """Open the desk for one question; ``upgrade`` as of ``open_desk``.
 
@@ -26,6 +28,8 @@ async def asked(
         SettingsError, StateError: as ``open_desk``, and as the question.
 
     """
+    from mirror.fleet.desk import open_desk  # noqa: PLC0415 - see above
+
     desk = await open_desk(settings, upgrade=upgrade)
     try:
         return await question(desk)
