@@ -44,7 +44,7 @@ setup: .venv/ready ## an environment in .venv, by uv where present, else by venv
 	  UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 uv sync --frozen --quiet --all-extras; \
 	else \
 	  $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --upgrade 'pip>=25.1' \
-	  && $(BIN)/pip install --quiet --editable '.[server,postgres,yara,s3]' --group dev; \
+	  && $(BIN)/pip install --quiet --editable '.[server,postgres,yara,s3]' --group dev --group chart; \
 	fi
 	@touch $@
 
