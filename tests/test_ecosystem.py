@@ -1,17 +1,15 @@
 """What the commands publish is an ordinary TUF repository that any static server can serve."""
 
-import functools
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from keys.model.release import Pin, file_target, manifest_target, track_target
+from tests.loopback import folder_served
 from tests.plain_clients import (
     PlainClient,
     PythonTuf,
@@ -32,11 +30,6 @@ FIRST = {
 SECOND = {**FIRST, "a.yar": b"rule a { condition: filesize == 2 }\n", "new.yar": b"rule n {}\n"}
 
 Trust = Callable[[str], PlainClient]  # its trusted copy starts with the repository's first root
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
 
 
 def command(program: str, *words: str | Path) -> None:
@@ -88,17 +81,10 @@ def published(tmp_path: Path) -> Iterator[Published]:
     (tmp_path / "sigmirror.toml").write_text(
         f'[store]\nurl = "file://{folder}"\n[signing]\npassphrase_file = "{passphrase}"\n'
     )
-    handler = functools.partial(_Quiet, directory=folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        mirror = Published(folder, f"http://127.0.0.1:{server.server_port}/r/site")
-        try:
-            mirror.publish(FIRST)
-            yield mirror
-        finally:
-            server.shutdown()
-            thread.join()
+    with folder_served(folder) as address:
+        mirror = Published(folder, f"{address}/r/site")
+        mirror.publish(FIRST)
+        yield mirror
 
 
 @pytest.fixture(params=["python-tuf", "tuf-js"])

@@ -1,9 +1,6 @@
-import functools
 import json
-import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from keys.signing.ceremony import Plan
 from keys.signing.publisher import Changes, Publisher, RoleFile
 from keys.signing.state import versions_taken
 from tests.keys.signing_site import NOW, Site
+from tests.loopback import folder_served
 
 RELEASE = {"clamav": {"clamav/releases/1.json": b"one", "clamav/tracks/stable.json": b"->1"}}
 
@@ -34,20 +32,10 @@ def site(tmp_path: Path) -> Site:
     return Site.found(tmp_path / "mirror")
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_args: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def address(site: Site) -> Iterator[str]:
-    handler = functools.partial(_Quiet, directory=site.layout.repository)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with folder_served(site.layout.repository) as url:
+        yield url
 
 
 def plain_client(site: Site, address: str, folder: Path, now: datetime) -> Updater:

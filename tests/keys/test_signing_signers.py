@@ -4,9 +4,8 @@ import base64
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from keys.signing.signers import ENCRYPTED_FILE, generate, open_signer
 from keys.signing.state import State
 from keys.trust.tuf_api import Key, Signer, SSlibKey, Targets
 from tests.keys.signing_site import NOW, PASSPHRASE, Site
+from tests.loopback import Quiet, Server, running
 
 RELEASE = {"clamav": {"clamav/releases/1.json": b"one"}}
 
@@ -154,7 +154,7 @@ class KeyService:
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyService]:
     kms = KeyService()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, reply = kms.answer(self.headers["X-Amz-Target"], body)
@@ -164,14 +164,9 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyService]:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *_args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with running(Server(Handler)) as url:
         for name, value in {
-            "AWS_ENDPOINT_URL_KMS": f"http://127.0.0.1:{server.server_port}",
+            "AWS_ENDPOINT_URL_KMS": url,
             "AWS_DEFAULT_REGION": "eu-test-1",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
@@ -182,8 +177,6 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyService]:
         }.items():
             monkeypatch.setenv(name, value)
         yield kms
-        server.shutdown()
-        thread.join()
 
 
 def test_a_key_service_signs_every_online_role(service: KeyService, tmp_path: Path) -> None:

@@ -1,15 +1,10 @@
 """Containers between us and ClamAV's own programs: ours load there, theirs hold here."""
 
-import functools
 import getpass
 import hashlib
 import re
 import shutil
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +13,7 @@ from keys.trust.vendor.cld import verify_cld
 from keys.trust.vendor.cvd import expand_cvd
 from tests.clamav_library import substituted
 from tests.clamav_vendor import VENDOR, issue
+from tests.loopback import folder_served
 from tests.real_data import real_data
 from tests.updater.clamd_process import Clamd, need_clamd, other_user, short_folder
 
@@ -113,26 +109,6 @@ def test_clamavs_own_judgement_of_the_tests_vendor_is_ours(tmp_path: Path) -> No
         assert "UNOFFICIAL" not in found
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Serve a folder, saying nothing."""
-
-    def log_message(self, *_words: object) -> None:
-        pass
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    handler = functools.partial(Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @pytest.mark.slow
 def test_a_cld_that_freshclam_built_from_cdiffs_holds(tmp_path: Path) -> None:
     if shutil.which("freshclam") is None:
@@ -143,7 +119,7 @@ def test_a_cld_that_freshclam_built_from_cdiffs_holds(tmp_path: Path) -> None:
         shutil.copy(real_data(f"clamav/testdb/test-{version}.cdiff"), web)
     shutil.copyfile(real_data("clamav/testdb/test-3.cvd"), web / "test.cvd")
     shutil.copyfile(real_data("clamav/testdb/test-1.cvd"), databases_folder / "test.cvd")
-    with served(web) as url:
+    with folder_served(web) as url:
         update(tmp_path / "freshclam.conf", databases_folder, url)
     found = verify_cld(databases_folder / "test.cld", "test.cld")
     assert (found.database, found.version, len(found.members)) == ("test", 3, 18)

@@ -6,11 +6,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from tests.loopback import Quiet, Server, running
 
 
 @dataclass
@@ -55,7 +57,7 @@ class WebHook:
 def web_hook() -> Iterator[WebHook]:
     found = WebHook()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.tries += 1
@@ -65,19 +67,9 @@ def web_hook() -> Iterator[WebHook]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    found.address = f"127.0.0.1:{server.server_address[1]}"
-    try:
+    with running(Server(Handler)) as url:
+        found.address = url.removeprefix("http://")
         yield found
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager
@@ -85,7 +77,7 @@ def trickling_hook() -> Iterator[str]:
     """Answer each request with one byte after the other, for ever."""
     over = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.send_response(200)
             self.end_headers()
@@ -93,16 +85,8 @@ def trickling_hook() -> Iterator[str]:
                 while not over.wait(0.2):
                     self.wfile.write(b".")
 
-        def log_message(self, *_args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        over.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(Server(Handler)) as url:
+        try:
+            yield url.removeprefix("http://")
+        finally:
+            over.set()

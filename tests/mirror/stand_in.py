@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -37,6 +37,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 
+from tests.loopback import Quiet, Server, running
 from tests.mirror.certificates import certificate
 
 MODIFIED = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -67,7 +68,7 @@ Answer = Callable[["Handler", bytes | None], None]
 """One answer; it is handed the bytes of the file that was asked for, if there is one."""
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Quiet, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "_Server"
 
@@ -79,9 +80,6 @@ class Handler(BaseHTTPRequestHandler):
             self.server.owner.answer(self)
 
     do_HEAD = do_POST = do_GET  # noqa: N815 - the names http.server calls
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def send(self, code: int, body: bytes, headers: Mapping[str, str]) -> None:
         """Answer; for HEAD without the body. No length where ``headers`` state one."""
@@ -98,12 +96,8 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(Server):
     owner: "StandIn"
-
-    def handle_error(self, *_: object) -> None:
-        """A client that goes away is no error here."""
 
 
 def everybody(asked: Asked) -> str | int:
@@ -128,24 +122,22 @@ class StandIn:
     tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._server = _Server(Handler)
         self._server.owner = self
         if self.tls:
             self._server.socket = self.tls.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
+        self._running = running(self._server)
+        self._running.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def __exit__(self, *raised: object) -> None:
+        self._running.__exit__(None, None, None)
 
     @property
     def port(self) -> int:
-        return int(self._server.server_address[1])
+        return self._server.port
 
     @property
     def url(self) -> str:

@@ -1,16 +1,16 @@
 """A signed repository served over loopback HTTP, and a host that updates from it."""
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import msgspec
 
+from tests.loopback import Quiet, Server, running
 from tests.tuf_repository import ChannelRepository
 from tests.updater.recording_engine import RecordingEngine
 from updater.channels import channel_names
@@ -45,7 +45,7 @@ class Site:
 def served(repository: ChannelRepository) -> Iterator[Site]:
     site = Site(repository)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             status, headers, data = site.answer(self.path)
             self.send_response(status)
@@ -55,19 +55,8 @@ def served(repository: ChannelRepository) -> Iterator[Site]:
                 self.end_headers()
                 self.wfile.write(data)
 
-        def log_message(self, *_: object) -> None:
-            """Keep the test's output clean."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    site.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with running(Server(Handler)) as site.url:
         yield site
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class ScannerHost:

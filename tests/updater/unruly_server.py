@@ -3,13 +3,14 @@
 import contextlib
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Self
 from urllib.parse import unquote
+
+from tests.loopback import Quiet, Server, running
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +25,16 @@ class Asked:
         return int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "_Server"
 
     def do_GET(self) -> None:
         self.server.owner.answer(self)
 
-    def log_message(self, *_: object) -> None:
-        pass
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(Server):
     owner: "UnrulyServer"
-
-    def handle_error(self, *_: object) -> None:
-        """A client that goes away is no error here."""
 
 
 Answer = Callable[[BaseHTTPRequestHandler, bytes | None], None]
@@ -58,22 +52,20 @@ class UnrulyServer:
     tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(_Handler)
         self._server.owner = self
         if self.tls:
             self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
+        self._running = running(self._server)
+        self._running.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def __exit__(self, *raised: object) -> None:
+        self._running.__exit__(None, None, None)
 
     @property
     def port(self) -> int:
-        return int(self._server.server_address[1])
+        return self._server.port
 
     @property
     def url(self) -> str:
