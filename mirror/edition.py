@@ -44,7 +44,7 @@ class Edition:
 
     def entry(
         self, what: str, *, channel: str = "", track: str = "", sequence: int = 0,
-        manifest: Manifest | None = None, roles: tuple[str, ...] = (),
+        manifest: Manifest | None = None, roles: tuple[str, ...] = (), name: str = "",
     ) -> Entry:  # fmt: skip
         """Write the line of the publish log."""
         return Entry(
@@ -58,6 +58,7 @@ class Edition:
             sequence=manifest.sequence if manifest else sequence,
             release=manifest.release if manifest else "",
             roles=roles,
+            name=name,
         )
 
     async def commit(self, entry: Entry, targets: Mapping[str, Mapping[str, Pin]]) -> None:

@@ -37,6 +37,7 @@ class Entry(Wire, frozen=True):
     release: str = ""
     why: str = ""
     roles: tuple[str, ...] = ()
+    name: str = ""  # of what the line is about beside a release: a signature, a document
     chain: str = ""
 
 

@@ -24,6 +24,11 @@ Retrack = Callable[[Mapping[str, Pointer]], Mapping[str, Pointer]]
 Track = Callable[[str], str]
 """Name the track that a channel's new release goes to."""
 
+Rewrite = Callable[[bytes | None], bytes]
+"""Take a document, None where there is none yet; return it as it shall be."""
+
+Line = Callable[[Edition], Entry]
+
 
 class Policies:
     """Publishes targets of the role ``policy``."""
@@ -73,6 +78,29 @@ class Policies:
         """Tell where the site points a cascaded channel's tracks now."""
         pins = await self._editions.pins(POLICY)
         return await read_choice(self._editions.repository, pins, repository, channel)
+
+    async def document(self, target: str, *, max_bytes: int) -> bytes | None:
+        """Return a document of the site's, or None where it has none."""
+        pin = (await self._editions.pins(POLICY)).get(target)
+        if pin is None:
+            return None
+        return await self._editions.repository.read(target, pin, max_bytes=max_bytes)
+
+    async def rewrite(
+        self, target: str, change: Rewrite, line: Line, *, by: Order, now: datetime, max_bytes: int
+    ) -> bool:
+        """Let a document be what ``change`` makes of it, as the only writer; tell if it differs.
+
+        ``line`` writes the publish log's.
+
+        Raises:
+            Error: what ``change`` raises; nothing was published.
+
+        """
+        async with self._editions.editing(by, now=now) as edition:
+            pin = edition.pins(POLICY).get(target)
+            known = await edition.repository.read(target, pin, max_bytes=max_bytes) if pin else None
+            return await _set(edition, {target: change(known)}, line(edition))
 
     async def put(self, documents: Mapping[str, bytes], *, by: Order, now: datetime) -> bool:
         """Set targets, the others stay; tell whether any of them changed."""
