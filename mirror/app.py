@@ -5,6 +5,7 @@ import contextlib
 import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from mirror.fleet.hosts import Hosts
 from mirror.fleet.ledger import hosts_file
 from mirror.fleet.promotion import Outcome
 from mirror.fleet.records import RecordFile
+from mirror.fleet.tasks import Tasks
 from mirror.inforce import InForce
 from mirror.notices.rounds import Rounds
+from mirror.observer import Observer
 from mirror.promotions import promote_ready
 from mirror.reloads import Reload
 from mirror.schedule import Schedule, schedule_of
@@ -85,7 +88,8 @@ class _Mirror:
     def __init__(self, in_force: InForce) -> None:
         self.metrics_address = ""
         self._in_force = in_force
-        self._metrics = Metrics(in_force.facts)
+        observer = Observer(lambda: in_force.site, in_force.clock)
+        self._metrics = Metrics(lambda: replace(in_force.facts(), observed=observer.latest()))
         self._schedule: Schedule | None = None
         self._restart = asyncio.Event()
         self._desk: Desk | None = None
@@ -186,6 +190,7 @@ class _Mirror:
                 now = self._in_force.clock()
                 await self._desk.forget_members(now - timedelta(hours=fleet.stale_hours))
                 await self._desk.forget(now - timedelta(days=fleet.retention_days))
+                await Tasks(self._desk.database).forget(now - timedelta(days=fleet.retention_days))
             except Error as exc:
                 structlog.get_logger().error("fleet", cause=str(exc), hint=exc.hint)
             await asyncio.sleep(RETENTION_SECONDS)

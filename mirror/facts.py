@@ -7,7 +7,7 @@ from keys.errors import Error
 from keys.model.standing import LicenceState
 from mirror.pulls import Failure, Pulled
 from mirror.site import MirrorSite
-from mirror.web.metrics import Facts
+from mirror.web.gauges import Facts
 from mirror.web.snapshot import Snapshot
 
 

@@ -33,8 +33,8 @@ from mirror.site import MirrorSite
 from mirror.watch import Subject
 from mirror.web import tls
 from mirror.web.access import Gate, Proxies
+from mirror.web.gauges import Facts
 from mirror.web.hot import HotRepository
-from mirror.web.metrics import Facts
 from mirror.web.native.index import NativeIndex
 from mirror.web.repository import Repositories
 from mirror.web.tls import Certificate

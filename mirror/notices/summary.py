@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from keys.errors import StateError
+from mirror.fleet.health import Line
 from mirror.notices.notice import Notice
 from mirror.notices.opening import open_notices, unknown
 from mirror.notices.reading import read_facts
@@ -23,12 +24,14 @@ _SAID_BY_STATUS = frozenset(
 class Summary:
     """``status`` holds every problem, those of the notices included.
 
-    ``unknown`` is how the keys begin of notices of which nobody can tell now.
+    ``unknown`` is how the keys begin of notices of which nobody can tell now; ``hosts`` is None
+    where nobody can tell of them.
     """
 
     status: Status
     notices: Sequence[Notice]
     unknown: tuple[str, ...] = ()
+    hosts: Sequence[Line] | None = ()
 
 
 async def read_summary(site: MirrorSite, *, now: datetime, upgrade: bool = True) -> Summary:
@@ -38,7 +41,7 @@ async def read_summary(site: MirrorSite, *, now: datetime, upgrade: bool = True)
     problems = [*facts.status.problems, *unread, *_ways(site)]
     problems += [_line(one) for one in notices if one.kind not in _SAID_BY_STATUS]
     status = msgspec.structs.replace(facts.status, problems=list(dict.fromkeys(problems)))
-    return Summary(status, notices, unknown(facts))
+    return Summary(status, notices, unknown(facts), facts.hosts)
 
 
 def _ways(site: MirrorSite) -> list[str]:

@@ -28,6 +28,7 @@ MAX_HEADER_BYTES = 8190
 IDLE_SECONDS = 75.0  # a connection that does not finish its request in this time is closed
 SITE = "site"
 METRICS = web.AppKey("metrics", Metrics)
+REPORTS = "/v1/hosts/"
 PROBES = frozenset({"/healthz", "/readyz"})
 
 
@@ -71,7 +72,7 @@ class Service:
         app.router.add_get("/r/{rest:.*}", self._repository)
         app.router.add_get("/clamav/{name}", self._clamav)
         app.router.add_get("/files{rest:(/.*)?}", self._files)
-        app.router.add_post("/v1/hosts/{name}", self._report)
+        app.router.add_post(f"{REPORTS}{{name}}", self._report)
         if self._enrolments is not None:
             app.router.add_post("/v1/enrol", self._enrol)
         return app
@@ -145,6 +146,8 @@ class RequestLog(AbstractAccessLogger):
         sent = request.get(SENT, 0) or _body_bytes(request, response)
         if isinstance(request, web.Request):
             request.app[METRICS].answered(response.status, sent)
+            if request.path.startswith(REPORTS):
+                request.app[METRICS].reported(response.status)
         structlog.get_logger().info(
             "request",
             host=request.get(VISITOR, ""),

@@ -23,7 +23,8 @@ from mirror.fleet.hosts import Hosts
 from mirror.pulls import Failure, Pulled
 from mirror.settings import ServeSettings
 from mirror.storage import MemoryStore
-from mirror.web.metrics import Facts, Metrics, application
+from mirror.web.gauges import Facts
+from mirror.web.metrics import Metrics, application
 from mirror.web.service import RequestLog
 from tests.mirror.site import NOW
 from tests.mirror.web_site import WebSite, auth, blob_url, licence

@@ -23,8 +23,9 @@ from mirror.settings import ServeSettings
 from mirror.storage.base import Store
 from mirror.upstream.base import Candidate
 from mirror.web.access import Gate, Proxies
+from mirror.web.gauges import Facts
 from mirror.web.hot import HotRepository
-from mirror.web.metrics import Facts, Metrics
+from mirror.web.metrics import Metrics
 from mirror.web.native.index import NativeIndex
 from mirror.web.repository import Repositories
 from mirror.web.service import Service
