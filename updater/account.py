@@ -7,10 +7,11 @@ from importlib import metadata
 
 import msgspec
 
-from keys.errors import HostError, StateError
+from keys.errors import HostError, SettingsError, StateError
 from keys.model.report import ChannelRelease, EngineTold, HostReport, TroubleTold
 from updater.channels import channel_names
 from updater.engines import process
+from updater.fragments import Known
 from updater.place import Place
 from updater.report import EngineReport, RunReport, Trouble
 from updater.settings import EngineSettings, ReportSettings, Settings
@@ -22,7 +23,7 @@ MAX_ENTRIES = 50  # of each list
 
 def compose(
     run: RunReport, settings: Settings, places: Mapping[str, Place], *,
-    host: str, occasion: str, at: datetime,
+    host: str, occasion: str, at: datetime, known: Known,
 ) -> HostReport:  # fmt: skip
     """Say what a run found, in the words of the wire; ``Outbox.put`` numbers it."""
     kinds = {engine.name: engine for engine in settings.engine}
@@ -43,7 +44,8 @@ def compose(
         duration_seconds=run.duration_seconds,
         refreshed=dict(run.refreshed),
         engines=engines,
-        troubles=tuple(_troubles(run.troubles)),
+        troubles=tuple(_troubles((*run.troubles, *_refusal(known)))),
+        settings=known.told(),
     )
 
 
@@ -65,6 +67,12 @@ def _number(command: Sequence[str], seconds: float) -> int | None:
     except HostError:
         return None
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None
+
+
+def _refusal(known: Known) -> Iterator[Trouble]:
+    if known.refused:
+        named = f"fragment {known.refused.sequence}" if known.refused.sequence else "its fragment"
+        yield Trouble.of(SettingsError(f"{named} is refused: {known.refused.cause}"))
 
 
 def _engine(

@@ -14,7 +14,7 @@ from keys.model.release import File, Manifest, Pin, Pointer
 from keys.trust.channel import Channels
 from keys.trust.repository import Repository
 from keys.trust.source import MetadataSource
-from updater.channels import ChannelName
+from updater.channels import SITE, ChannelName
 from updater.library import Library
 from updater.place import HostPlace
 from updater.plan import Entitlement, Offer
@@ -68,7 +68,7 @@ class Catalogue:
         self._now = now
         self._library = Library(host.blobs)
         file = settings.credential_file
-        self._host_name = read_credential(Path(file)).username if file else ""
+        self.host_name = read_credential(Path(file)).username if file else ""
         self._repositories = {s.name: self._repository(s.name) for s in settings.repository}
         self._channels = {name: self._open(name) for name in self._repositories}
         self.errors: dict[str, Error] = {}
@@ -88,6 +88,17 @@ class Catalogue:
     def failed(self, name: str, error: Error) -> None:
         """Note that a repository is not to be asked in this run."""
         self.errors[name] = error
+
+    def fragment(self) -> bytes | None:
+        """Return the settings the site signs for its hosts; no other repository's count.
+
+        Raises:
+            TrustError: a role is refused.
+            FetchError: no mirror delivered.
+
+        """
+        self._expect_fresh(SITE)
+        return self._channels[SITE].fragment()
 
     def settle(self, name: str) -> None:
         """Note that everything a repository offers was acted upon."""
@@ -173,7 +184,7 @@ class Catalogue:
             self._expect_fresh(chooser)
             policy = self._channels[chooser].policy(channel.repository.name, channel.name)
             found = policy.tracks.get(track) if policy else None
-        return rollout.pinned(found, self._host_name) if found else None
+        return rollout.pinned(found, self.host_name) if found else None
 
     def _expect_fresh(self, repository: str) -> None:
         if error := self.errors.get(repository):

@@ -82,11 +82,12 @@ class Daemon:
                 self._guarded(self._beat)
 
     def _run(self) -> None:
-        self._guarded(self._once_anew)
+        self._guarded(self._once)
+        self._guarded(self._take_rhythm)
 
-    def _once_anew(self) -> None:
+    def _take_rhythm(self) -> None:
+        """Read it after the run, which may have brought other settings."""
         self._rhythm = self._read_rhythm()
-        self._once()
 
     @staticmethod
     def _guarded(work: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keys import files
 from keys.errors import StateError
+from updater.fragments import FragmentFile
 from updater.history import History
 from updater.install import Generations, make_folder, on_disk
 from updater.quarantine import QuarantineFile
@@ -35,6 +36,11 @@ class HostPlace:
     def last_run(self) -> Path:
         """The file that tells how the last run ended."""
         return self.root / "last_run.json"
+
+    @property
+    def fragments(self) -> FragmentFile:
+        """What is known of the settings the site signs."""
+        return FragmentFile(self.root / "fragment.json")
 
     @property
     def outbox(self) -> Path:

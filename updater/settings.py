@@ -70,6 +70,12 @@ class Limits(Table, frozen=True):
     max_attempts: Positive = 3
 
 
+class RemoteSettings(Table, frozen=True):
+    """What this host lets its site set; keys as docs/operations.md lists them."""
+
+    allow: tuple[str, ...] = ("safe",)  # "safe", keys by name, "engine.*.KEY"; none: nothing
+
+
 class Settings(Table, frozen=True):
     """sigupdate.toml."""
 
@@ -83,5 +89,6 @@ class Settings(Table, frozen=True):
     interval_seconds: Seconds = 900  # daemon
     limits: Limits = Limits()
     report: ReportSettings = ReportSettings()
+    remote_settings: RemoteSettings = RemoteSettings()
     repository: tuple[RepositorySettings, ...] = ()
     engine: tuple[EngineSettings, ...] = ()

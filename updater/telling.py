@@ -74,6 +74,7 @@ class Teller:
         self._places = {engine.name: Place.of(host, engine) for engine in settings.engine}
         self._post = post
         self._now = now
+        self._fragments = host.fragments
         self._outbox = Outbox(host.outbox)
 
     def tell(self, run: RunReport, occasion: str) -> Told | None:
@@ -87,7 +88,13 @@ class Teller:
         try:
             host = reporting_name(self._settings)
             report = compose(
-                run, self._settings, self._places, host=host, occasion=occasion, at=self._now
+                run,
+                self._settings,
+                self._places,
+                host=host,
+                occasion=occasion,
+                at=self._now,
+                known=self._fragments.known(),
             )
             self._outbox.put(counted(report, self._settings.report))
             return self._send(host)

@@ -17,8 +17,10 @@ from keys.trust import freshness
 from keys.trust.source import MetadataSource, Once
 from updater import report, state
 from updater.ask import Asker, UnusualError
+from updater.channels import SITE
 from updater.library import Library
 from updater.place import HostPlace, last_run
+from updater.probation import Probation
 from updater.report import EngineReport, RunReport, Trouble
 from updater.settings import Settings
 from updater.turn import Turn
@@ -40,6 +42,7 @@ class Update:
         *,
         now: datetime,
         whole: bool = True,
+        probation: Probation | None = None,
     ) -> None:
         self._settings = settings
         self._turns = turns
@@ -49,6 +52,9 @@ class Update:
         self._now = now
         self._whole = whole
         self._host = HostPlace.of(settings)
+        self._probation = probation or Probation(self._host.fragments)
+        self._unmet: Error | None = None
+        self.is_last = True
         self._sources = {
             repository.name: Once(self._source(repository.name))
             for repository in settings.repository
@@ -65,11 +71,19 @@ class Update:
         """
         try:
             with self._host.lock():
+                self._probation.begin(self._now)
                 finished = self._run()
-                self._tell(finished)
+                self.is_last = self._probation.concludes(finished)
+                if self.is_last:
+                    self._tell(finished)
                 return finished
         finally:
             self.close()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What an operator should know of the site's settings, beside the report."""
+        return self._probation.notes
 
     def heartbeat(self) -> "Told | None":
         """Tell the mirror that this host lives, and how its last run ended.
@@ -98,6 +112,7 @@ class Update:
         catalogue = None if errors is None else self._catalogue(errors)
         engines = [turn.take(catalogue) for turn in self._turns]
         if catalogue:
+            self._meet(catalogue)
             self._settle(catalogue)
             self._collect(spare=any(engine.troubles for engine in engines))
         return self._report(engines, catalogue.errors if catalogue else {})
@@ -125,6 +140,7 @@ class Update:
                 errors[name] = exc
             except StateError:
                 settled = False
+        settled &= SITE not in self._sources or self._probation.is_settled()
         settled = settled and not errors and all(_is_settled(turn) for turn in self._turns)
         return None if settled else errors
 
@@ -141,9 +157,18 @@ class Update:
                 catalogue.refresh(name)
         return catalogue
 
+    def _meet(self, catalogue: "Catalogue") -> None:
+        """Take in the settings the site publishes now; what fails is told, and tried again."""
+        if not self._whole or SITE not in self._sources or SITE in catalogue.errors:
+            return
+        try:
+            self._probation.meets(catalogue.fragment(), catalogue.host_name, self._now)
+        except Error as exc:
+            self._unmet = exc
+
     def _settle(self, catalogue: "Catalogue") -> None:
         """Remember that all was acted upon, so that the next run may stop at two requests."""
-        if self._whole and all(_is_settled(turn) for turn in self._turns):
+        if self._whole and not self._unmet and all(_is_settled(turn) for turn in self._turns):
             for name in self._sources.keys() - catalogue.errors.keys():
                 catalogue.settle(name)
 
@@ -161,7 +186,8 @@ class Update:
             Library(self._host.blobs).collect(kept, spare=spare)
 
     def _report(self, engines: list[EngineReport], errors: Mapping[str, Error]) -> RunReport:
-        troubles = tuple(Trouble.of(error) for error in errors.values())
+        unmet = [self._unmet] if self._unmet else []
+        troubles = tuple(Trouble.of(error) for error in (*errors.values(), *unmet))
         told = {trouble.message for trouble in troubles}
         engines = [_without(engine, told) for engine in engines]
         codes = [t.exit_code for t in (*troubles, *(t for e in engines for t in e.troubles))]

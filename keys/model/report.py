@@ -10,11 +10,14 @@ from typing import Annotated
 import msgspec
 
 from keys.errors import Error, LimitError, UsageError
+from keys.model.ignore import MAX_IGNORED
 from keys.model.release import Instant, Sequence, Sha256
 
 REPORT_SCHEMA = 1
 MAX_REPORT_BYTES = 256 << 10
 MAX_HISTORY_LINES = 100  # of one report
+MAX_TASKS = 50  # told with one report
+DONE, FAILED, REFUSED, INTERRUPTED = "done", "failed", "refused", "interrupted"  # of a task
 MAX_HISTORY_BYTES = 128 << 10  # of one report
 
 MEMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,98}")  # its own name of one of a pool
@@ -49,6 +52,20 @@ class TroubleTold(Told, frozen=True, kw_only=True):
     exit_code: Annotated[int, msgspec.Meta(ge=0, le=255)] = 1
 
 
+class IgnoredTold(Told, frozen=True, kw_only=True):
+    """One signature that the site lets its hosts ignore, and how it stands here.
+
+    ``standing`` is one of ``in force``, ``waiting``, ``not allowed``, ``not possible``, ``held``,
+    ``ended``. ``found`` is False where the engine has no definition of that name.
+    """
+
+    channel: Name
+    name: Name
+    standing: Name
+    expires: Instant | None = None
+    found: bool = True
+
+
 class EngineTold(Told, frozen=True, kw_only=True):
     """One engine of a host: what it reads and how far that is proven."""
 
@@ -66,6 +83,31 @@ class EngineTold(Told, frozen=True, kw_only=True):
     held: Annotated[tuple[Text, ...], msgspec.Meta(max_length=50)] = ()
     troubles: Annotated[tuple[TroubleTold, ...], msgspec.Meta(max_length=50)] = ()
     quarantined: Annotated[tuple[Name, ...], msgspec.Meta(max_length=200)] = ()
+    ignored: Annotated[tuple[IgnoredTold, ...], msgspec.Meta(max_length=MAX_IGNORED)] = ()
+
+
+class TaskTold(Told, frozen=True, kw_only=True):
+    """What came of one task, for one time that it was due at.
+
+    ``outcome`` is done, failed, refused or interrupted; ``at`` is when that was known.
+    """
+
+    task: Name
+    due: Instant
+    outcome: Name
+    at: Instant
+    detail: Text = ""
+    exit_code: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+
+
+class SettingsTold(Told, frozen=True, kw_only=True):
+    """Which fragment of the site's settings a host uses, tries, and refused; 0 is none."""
+
+    sequence: Count = 0
+    trying: Count = 0
+    refused: Count = 0
+    cause: Text = ""
+    left_out: Annotated[tuple[Text, ...], msgspec.Meta(max_length=50)] = ()
 
 
 class HistoryTail(Told, frozen=True, kw_only=True):
@@ -86,7 +128,7 @@ class HostReport(Told, frozen=True, kw_only=True):
     host: Name
     series: Hex
     number: Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
-    occasion: Name = "run"  # run, heartbeat
+    occasion: Name = "run"  # run, heartbeat, task
     at: Instant
     system: Text = ""
     sigupdate: Name = ""
@@ -97,6 +139,8 @@ class HostReport(Told, frozen=True, kw_only=True):
     troubles: Annotated[tuple[TroubleTold, ...], msgspec.Meta(max_length=50)] = ()
     detections: Count | None = None
     seats: Count | None = None
+    settings: SettingsTold | None = None
+    tasks: Annotated[tuple[TaskTold, ...], msgspec.Meta(max_length=MAX_TASKS)] = ()
     history: Annotated[tuple[HistoryTail, ...], msgspec.Meta(max_length=50)] = ()
     public_key: Hex = ""  # Ed25519, the host's own
     signature: Hex = ""

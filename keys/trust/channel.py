@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from keys.errors import DigestError, LimitError, TrustError
-from keys.model import release
+from keys.model import fragment, release
 from keys.model.names import check_channel
 from keys.model.release import File, Manifest, Pin, Pointer, Policy
 from keys.trust.repository import Repository
@@ -51,6 +51,17 @@ class Channels:
         """Return the site's own licence dates, or None where it publishes none."""
         target = release.LICENCE_STATUS_TARGET
         return self._optional(target, release.LicenceStatus, release.MAX_MANIFEST_BYTES)
+
+    def fragment(self) -> bytes | None:
+        """Return the settings this site signs for its hosts, not decoded, or None.
+
+        Raises:
+            TrustError: a role is refused.
+
+        """
+        target = fragment.FRAGMENT_TARGET
+        pin = self._repository.find(target, self._source)
+        return self._fetch(target, pin, fragment.MAX_FRAGMENT_BYTES) if pin else None
 
     def pointed(self, channel: str, pointer: Pointer) -> Manifest:
         """Return the manifest a pointer names, by sequence and digest.

@@ -3,17 +3,19 @@
 import os
 import pwd
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keys import settings as toml
 from keys.errors import UsageError
-from updater.channels import channel_names, check_names
+from updater import remote
+from updater.channels import channel_names
 from updater.engines import kinds
 from updater.place import HostPlace, Place
+from updater.probation import Chosen, Probation, choose
 from updater.settings import EngineSettings, Settings
 from updater.turn import Turn
 from updater.update import Update
@@ -34,21 +36,31 @@ def now() -> datetime:
 class Host:
     """One scanner host as its settings describe it."""
 
-    settings: Settings
+    chosen: Chosen
+    local: Mapping[str, Any]
+    trying: bool = False
 
     @classmethod
-    def load(cls, config: Path) -> "Host":
-        """Read the settings and, when started by root, become their user.
+    def load(cls, config: Path, *, trying: bool = False) -> "Host":
+        """Read the settings, the site's among them, and, when started by root, become their user.
+
+        With ``trying`` a fragment on probation counts, and a run may judge it.
 
         Raises:
             SettingsError: the file, or a name in it.
             UsageError: the user does not exist.
 
         """
-        settings = toml.load(config, Settings)
-        check_names(settings)
+        local = toml.parse_raw(toml.read(config), str(config))
+        settings = remote.own(local, str(config))
         become(settings.user)
-        return cls(settings)
+        known = HostPlace.of(settings).fragments.known()
+        return cls(choose(local, known, str(config), trying=trying), local, trying)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.chosen.settings
 
     @property
     def place(self) -> HostPlace:
@@ -92,7 +104,11 @@ class Host:
 
         """
         turns = self.turns(at=at, only=only, ask_engine=ask_engine)
-        return Update(self.settings, turns, lambda: self._open(progress), now=at, whole=not only)
+        active = self.trying and ask_engine and not only
+        return Update(
+            self.settings, turns, lambda: self._open(progress), now=at, whole=not only,
+            probation=Probation(self.place.fragments, self.chosen, active=active),
+        )  # fmt: skip
 
     def _open(self, progress: "Progress | None") -> "Fetcher":
         from updater.fetch import Fetcher  # noqa: PLC0415 - start-up time, see updater.ask

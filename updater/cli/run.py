@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from keys.errors import UsageError
+from updater import runs
 from updater.cli.host import Host, complain, now, say
 from updater.cli.options import config_option, engine_option, json_option
 from updater.report import RunReport
@@ -36,8 +37,12 @@ def run(*, config: Path, engine: str, as_json: bool, install_only: bool, jitter:
     if jitter:
         time.sleep(random.uniform(0, host.settings.jitter_seconds))  # noqa: S311 - spreads load
     with _bars(wanted=not as_json and sys.stderr.isatty()) as progress:
-        update = host.update(at=now(), only=engine, ask_engine=not install_only, progress=progress)
-        report = update.run()
+        report = runs.run(
+            lambda: Host.load(config, trying=True).update(
+                at=now(), only=engine, ask_engine=not install_only, progress=progress
+            ),
+            _note,
+        )
     return _tell(report, as_json=as_json)
 
 
@@ -47,7 +52,7 @@ def daemon(*, config: Path) -> None:
     """Run every interval_seconds until SIGTERM; SIGHUP reads the settings again and runs now."""
     from updater.daemon import Daemon, Rhythm, last_good  # noqa: PLC0415 - `run` has no use for it
 
-    load = last_good(lambda: Host.load(config))
+    load = last_good(lambda: Host.load(config, trying=True))
 
     def rhythm() -> Rhythm:
         settings = load().settings
@@ -56,7 +61,7 @@ def daemon(*, config: Path) -> None:
         )
 
     def once() -> None:
-        _tell(load().update(at=now()).run(), as_json=False)
+        _tell(runs.run(lambda: load().update(at=now()), _note), as_json=False)
         sys.stdout.flush()
 
     def beat() -> None:
@@ -86,6 +91,10 @@ def report(*, config: Path, as_json: bool) -> int:
     else:
         say(f"{told.sent} sent, {told.waiting} waiting" + (f": {told.note}" if told.note else ""))
     return int(bool(told.waiting) or not told.sent)
+
+
+def _note(text: str) -> None:
+    complain(text, "the settings before it stay in force")
 
 
 def _tell(report: RunReport, *, as_json: bool) -> int:
