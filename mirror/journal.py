@@ -1,9 +1,9 @@
 """The publish log: who published what, when and why; one JSON line each, only ever appended.
 
 A line is written before its timestamp is committed, so nothing is published without one. A line
-whose ``timestamp`` never came to the store was never published; ``hold`` and ``drop`` publish
-nothing, their timestamp is 0. Each line is bound to the one before by sha256; the first bound one
-to all that stood before it. A line that a crash cut is passed over.
+whose ``timestamp`` never came to the store was never published; ``hold``, ``drop`` and tasks
+publish nothing, their timestamp is 0. Each line is bound to the one before by sha256; the first
+bound one to all that stood before it. A line that a crash cut is passed over.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class Entry(Wire, frozen=True):
 
     at: datetime
     who: str
-    what: str  # release, point, policy, renew, hold, drop, promote, withdraw, pin …
+    what: str  # release, point, policy, renew, hold, drop, promote, withdraw, pin, task …
     timestamp: int
     channel: str = ""
     track: str = ""
@@ -37,7 +37,7 @@ class Entry(Wire, frozen=True):
     release: str = ""
     why: str = ""
     roles: tuple[str, ...] = ()
-    name: str = ""  # of what the line is about beside a release: a signature, a document
+    name: str = ""  # of what the line is about beside a release: a signature, a document, a task
     chain: str = ""
 
 

@@ -62,6 +62,23 @@ def targets_of(
     return None
 
 
+def delegator_of(
+    role: str, root: Root, load: Load, *, via: str, max_delegations: int
+) -> Targets | None:
+    """Return the role that delegates the path ``via`` to a role, which itself is not loaded.
+
+    Returns None when no delegation leads to the role.
+
+    Raises:
+        LimitError, TrustError: as ``find``.
+
+    """
+    for _, loaded in _walk(root, load, via, max_delegations):
+        if any(name == role for name, _ in _children(loaded, via)):
+            return loaded
+    return None
+
+
 def _walk(
     root: Root, load: Load, path: str, max_delegations: int
 ) -> Iterator[tuple[Branch, Targets]]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from keys import files
-from keys.errors import MissingError, RollbackError, StateError, TrustError
+from keys.errors import MissingError, RollbackError, SignatureError, StateError, TrustError
 from keys.model.release import Pin
 from keys.trust import delegations, roles
 from keys.trust.clock import Clock, Known, Reference, instant
@@ -15,7 +15,15 @@ from keys.trust.copy import TrustedCopy
 from keys.trust.limits import MetadataLimits
 from keys.trust.offline import Offline
 from keys.trust.source import MetadataSource
-from keys.trust.tuf_api import Root, Snapshot, TargetFile, Targets, Timestamp
+from keys.trust.tuf_api import (
+    Root,
+    Signature,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+    UnsignedMetadataError,
+)
 from keys.trust.workflow import Workflow
 
 
@@ -202,6 +210,34 @@ class Repository:
         if listed is None:
             raise MissingError(f"repository {self.name}: no role {role!r} speaks for {via}")
         return {path: delegations.pin(path, file) for path, file in listed.items()}
+
+    def vouch(
+        self, role: str, data: bytes, signatures: Mapping[str, str], source: MetadataSource, *,
+        via: str,
+    ) -> None:  # fmt: skip
+        """Check that the keys of a role, reached by ``via``, signed bytes that are no metadata.
+
+        Signatures are in hex, by key.
+
+        Raises:
+            SignatureError: fewer of its keys did than its threshold, or nobody delegates it.
+            TrustError, LimitError, StateError: as ``find``.
+
+        """
+        delegator = delegations.delegator_of(
+            role,
+            self._in_force.root,
+            lambda name, above: self._load(name, above, source),
+            via=via,
+            max_delegations=self._limits.max_delegations,
+        )
+        if delegator is None:
+            raise SignatureError(f"repository {self.name}: no role {role!r} speaks for {via}")
+        found = {keyid: Signature(keyid, signature) for keyid, signature in signatures.items()}
+        try:
+            delegator.verify_delegate(role, data, found)
+        except UnsignedMetadataError as exc:
+            raise SignatureError(f"repository {self.name}: {exc}") from exc
 
     @property
     def consistent_snapshot(self) -> bool:

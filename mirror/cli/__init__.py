@@ -30,6 +30,7 @@ COMMANDS = {
     "run": "mirror.cli.serve:run",
     "serve": "mirror.cli.serve:serve",
     "status": "mirror.cli.status:status",
+    "task": "mirror.cli.task:task",
     "unpin": "mirror.cli.tracks:unpin",
     "verify-log": "mirror.cli.hosts:verify_log",
     "withdraw": "mirror.cli.tracks:withdraw",

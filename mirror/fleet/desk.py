@@ -18,12 +18,14 @@ from keys.credentials import read_secret
 from keys.errors import LimitError, SignatureError, StateError
 from keys.model.release import Instant, Pin, encode
 from keys.model.report import EngineTold, HostReport, TroubleTold, signed_text
+from keys.model.task import Handed
 from mirror.fleet.audit import CHAIN_START, check, link
 from mirror.fleet.database import Database
 from mirror.fleet.listing import read_hosts
 from mirror.fleet.pools import MAX_MEMBERS, SEPARATOR, pool_of
 from mirror.fleet.roster import HostRow
 from mirror.fleet.tables import engines, history, hosts, loads, reports, statements
+from mirror.fleet.tasks import Tasks, settle
 from mirror.settings import Settings
 
 
@@ -74,6 +76,7 @@ class Desk:
             )  # fmt: skip
             if report.history:
                 await _state(connection, report, now)
+            await settle(connection, report.host, report.tasks)
             if known is None or _is_newer(report, known):
                 await _replace(connection, report, known, link, now)
             else:
@@ -85,6 +88,10 @@ class Desk:
         """Return every host by name, or the one of this name."""
         async with self.database.reading() as connection:
             return await read_hosts(connection, name)
+
+    async def hand_out(self, host: str, *, now: datetime) -> list[Handed]:
+        """Return what a host is to do now; as ``Tasks.hand_out``."""
+        return await Tasks(self.database).hand_out(host, now=now)
 
     async def at(self, time: datetime, host: str = "") -> list[Past]:
         """Return what each engine ran at a time, as its host's history tells."""

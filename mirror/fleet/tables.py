@@ -2,7 +2,8 @@
 
 ``reports`` and ``statements`` are only ever added to, each host's bound to the ones before by
 sha256; reports are cleared by age, oldest first. ``statements`` are what hosts signed of their
-histories, and ``history`` is the same line by line. The other tables say what the newest report
+histories, and ``history`` is the same line by line. ``tasks`` are what hosts are asked to do, and
+``task_runs`` what each was handed out and made of it. The other tables say what the newest report
 of each host said.
 """
 
@@ -126,4 +127,33 @@ history = sa.Table(
     sa.Column("statement", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("host", "engine", "chain", name="one_line"),
     sa.Index("history_by_time", "at"),
+)
+
+tasks = sa.Table(
+    "tasks",
+    METADATA,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("added", Time, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("begins", Time, nullable=False),
+    sa.Column("ends", Time, nullable=False),
+    sa.Column("cancelled", Time),
+    sa.Column("cancelled_by", sa.Text, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("signatures", sa.Text, nullable=False),
+    sa.Index("tasks_by_end", "ends"),
+)
+
+task_runs = sa.Table(
+    "task_runs",
+    METADATA,
+    sa.Column("task", sa.String(16), primary_key=True),
+    sa.Column("host", sa.String(200), primary_key=True),
+    sa.Column("due", Time, primary_key=True),
+    sa.Column("handed", Time, nullable=False),
+    sa.Column("outcome", sa.String(200), nullable=False),
+    sa.Column("at", Time),
+    sa.Column("exit_code", sa.Integer, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Index("task_runs_by_host", "host", "due"),
 )

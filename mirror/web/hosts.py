@@ -1,16 +1,18 @@
 """``POST /v1/hosts/<name>``: what a host reports of itself, and of nobody else."""
 
 import asyncio
-import json
 import math
 from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+import structlog
 from aiohttp import web
 
-from keys.errors import LimitError, SignatureError, UsageError
-from keys.model.report import MAX_REPORT_BYTES, HostReport, decode_report
+from keys.errors import Error, LimitError, SignatureError, UsageError
+from keys.model.release import encode
+from keys.model.report import MAX_REPORT_BYTES, REFUSED, HostReport, decode_report
+from keys.model.task import Handed
 from mirror.fleet.doors import Visitor
 from mirror.fleet.pools import SEPARATOR, may_report_as
 from mirror.fleet.rate import Rate
@@ -35,6 +37,15 @@ class Reports(Protocol):
             SignatureError: what it signs does not hold.
             LimitError: its pool is full.
             StateError: it cannot be kept now.
+
+        """
+        ...
+
+    async def hand_out(self, host: str, *, now: datetime) -> list[Handed]:
+        """Return the tasks a host is to do now.
+
+        Raises:
+            StateError: they cannot be read now.
 
         """
         ...
@@ -76,8 +87,10 @@ class HostDesk:
             raise Refusal(400, str(exc)) from exc
         except LimitError as exc:
             raise Refusal(429, str(exc), {"Retry-After": str(FULL_POOL_SECONDS)}) from exc
-        text = json.dumps({"taken": taken})
-        return web.Response(text=text, content_type="application/json")
+        _tell_refusals(report)
+        handed = await _handed(reports, name, now)
+        answer = {"taken": taken, **({"tasks": handed} if handed else {})}
+        return web.Response(body=encode(answer), content_type="application/json")
 
     def _slow_down(self, visitor: Visitor, name: str) -> None:
         now = asyncio.get_running_loop().time()
@@ -86,6 +99,23 @@ class HostDesk:
             wait = self._pools.wait(visitor.name, now=now)
         if wait:
             raise Refusal(429, "too many reports", {"Retry-After": str(math.ceil(wait))})
+
+
+async def _handed(reports: Reports, name: str, now: datetime) -> list[Handed]:
+    """Return what a host is to do; nothing where that cannot be read now."""
+    try:
+        return await reports.hand_out(name, now=now)
+    except Error as exc:
+        structlog.get_logger().error("tasks", cause=str(exc), hint=exc.hint)
+        return []
+
+
+def _tell_refusals(report: HostReport) -> None:
+    """Log what a host refused to do: somebody may have forged it."""
+    for one in report.tasks:
+        if one.outcome == REFUSED:
+            log = structlog.get_logger()
+            log.warning("task-refused", host=report.host, task=one.task, cause=one.detail)
 
 
 def _not_itself(visitor: Visitor) -> str:

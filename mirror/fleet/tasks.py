@@ -1,0 +1,241 @@
+"""What hosts are asked to do: kept as it was signed, handed out, and what came of it.
+
+A run of a task is one host's, for one time it was due at. It is handed out until the host told its
+outcome; the host itself sees to it that it is begun once.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from keys.errors import LimitError, UsageError
+from keys.model.release import encode
+from keys.model.report import TaskTold
+from keys.model.task import (
+    MAX_ANSWER_BYTES,
+    MAX_HANDED,
+    Handed,
+    SignedTask,
+    Task,
+    decode_task,
+)
+from mirror.fleet.database import Database
+from mirror.fleet.tables import task_runs, tasks
+
+MAX_OPEN = 200  # tasks at once
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A task on record: who added it and when, and whether it was cancelled."""
+
+    task: Task
+    signed: SignedTask
+    who: str
+    added: datetime
+    cancelled: datetime | None = None
+    cancelled_by: str = ""
+
+    def due(self, now: datetime) -> datetime | None:
+        """Return the time it is due at and may be begun for; None where there is none."""
+        due = None if self.cancelled else self.task.due(now)
+        return due if due and self.task.is_open(due, now) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One host's run of a task; ``outcome`` is empty until it was told."""
+
+    task: str
+    host: str
+    due: datetime
+    handed: datetime
+    outcome: str
+    at: datetime | None
+    exit_code: int
+    detail: str
+
+
+class Tasks:
+    """The tasks of one fleet, in its database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, kept: Kept) -> None:
+        """Keep a task that was signed.
+
+        Raises:
+            LimitError: ``MAX_OPEN`` are open already.
+            StateError: the database refuses.
+
+        """
+        async with self._database.changing() as connection:
+            if len(await _kept(connection, _open(kept.added))) >= MAX_OPEN:
+                raise LimitError(
+                    f"more than MAX_OPEN={MAX_OPEN} tasks are open",
+                    hint="`sigmirror task cancel` some",
+                )
+            await connection.execute(tasks.insert().values(**_row(kept)))
+
+    async def cancel(self, id_: str, *, who: str, now: datetime) -> None:
+        """Hand a task out no more.
+
+        Raises:
+            StateError: the database refuses.
+
+        """
+        changed = tasks.update().where(tasks.c.id == id_, tasks.c.cancelled.is_(None))
+        async with self._database.changing() as connection:
+            await connection.execute(changed.values(cancelled=now, cancelled_by=who))
+
+    async def every(self) -> list[Kept]:
+        """Return every task on record, the oldest first."""
+        async with self._database.reading() as connection:
+            return await _kept(connection)
+
+    async def find(self, beginning: str) -> Kept:
+        """Return the one task whose id begins so.
+
+        Raises:
+            UsageError: there is none, or several.
+
+        """
+        found = [kept for kept in await self.every() if kept.task.id.startswith(beginning)]
+        if len(found) != 1:
+            many = ", ".join(kept.task.id for kept in found)
+            named = f"several begin so: {many}" if found else "there is none"
+            raise UsageError(f"task {beginning!r}: {named}", hint="see `sigmirror task list`")
+        return found[0]
+
+    async def runs(self, *, task: str = "", host: str = "") -> list[Run]:
+        """Return runs, the newest first: of a task, of a host, or all."""
+        asked = sa.select(task_runs).order_by(task_runs.c.due.desc(), task_runs.c.host)
+        for column, value in ((task_runs.c.task, task), (task_runs.c.host, host)):
+            asked = asked.where(column == value) if value else asked
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(asked)).mappings()
+            return [Run(**{str(key): value for key, value in row.items()}) for row in rows]
+
+    async def hand_out(self, host: str, *, now: datetime) -> list[Handed]:
+        """Return what a host is to do now, the oldest first, and remember that it was told.
+
+        Raises:
+            StateError: the database refuses.
+
+        """
+        async with self._database.reading() as connection:
+            wanted = [
+                (kept, due)
+                for kept in await _kept(connection, _open(now))
+                if kept.task.is_for(host) and (due := kept.due(now))
+            ]
+            if not wanted:
+                return []
+            begun = await _runs_of(connection, host, [kept.task.id for kept, _ in wanted])
+        left = [one for one in wanted if not begun.get((one[0].task.id, one[1]))]
+        handed = list(_within_limits(Handed(task=kept.signed, due=due) for kept, due in left))
+        new = [
+            {"task": kept.task.id, "host": host, "due": due, "handed": now}
+            for kept, due in left[: len(handed)]
+            if (kept.task.id, due) not in begun
+        ]
+        await self._remember(new)
+        return handed
+
+    async def _remember(self, new: Sequence[dict[str, Any]]) -> None:
+        """Write down what is handed out for the first time; another request may have, too."""
+        if not new:
+            return
+        async with self._database.changing() as connection:
+            await self._database.alone(connection, "tasks")
+            for row in new:
+                there = sa.select(task_runs.c.handed).where(
+                    *(task_runs.c[name] == row[name] for name in ("task", "host", "due"))
+                )
+                if (await connection.execute(there)).first() is None:
+                    unknown = {"outcome": "", "exit_code": 0, "detail": ""}
+                    await connection.execute(task_runs.insert().values(**row, **unknown))
+
+    async def forget(self, before: datetime) -> None:
+        """Forget tasks that ended before a time, and runs that were due before it."""
+        async with self._database.changing() as connection:
+            await connection.execute(tasks.delete().where(tasks.c.ends < before))
+            await connection.execute(task_runs.delete().where(task_runs.c.due < before))
+
+
+async def settle(connection: AsyncConnection, host: str, told: Sequence[TaskTold]) -> None:
+    """Keep what came of tasks; what was never handed out, or is known already, is passed over."""
+    for one in told:
+        run = (task_runs.c.task == one.task, task_runs.c.host == host, task_runs.c.due == one.due)
+        came = {
+            "outcome": one.outcome,
+            "at": one.at,
+            "exit_code": one.exit_code,
+            "detail": one.detail,
+        }
+        changed = task_runs.update().where(*run, task_runs.c.outcome == "")
+        await connection.execute(changed.values(**came))
+
+
+def _within_limits(handed: Iterator[Handed]) -> Iterator[Handed]:
+    """Take as many as one answer may carry; the others follow with the next."""
+    size = 0
+    for number, one in enumerate(handed):
+        size += len(encode(one))
+        if number == MAX_HANDED or (number and size > MAX_ANSWER_BYTES):
+            return
+        yield one
+
+
+async def _runs_of(
+    connection: AsyncConnection, host: str, named: Sequence[str]
+) -> dict[tuple[str, datetime], str]:
+    """Return the outcomes of a host's runs of some tasks, by task and time."""
+    asked = sa.select(task_runs.c.task, task_runs.c.due, task_runs.c.outcome).where(
+        task_runs.c.host == host, task_runs.c.task.in_(named)
+    )
+    return {(row.task, row.due): row.outcome for row in await connection.execute(asked)}
+
+
+def _open(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(tasks.c.cancelled.is_(None), tasks.c.ends > now)
+
+
+async def _kept(
+    connection: AsyncConnection, which: sa.ColumnElement[bool] | None = None
+) -> list[Kept]:
+    asked = sa.select(tasks).order_by(tasks.c.begins, tasks.c.id)
+    found = await connection.execute(asked if which is None else asked.where(which))
+    return [
+        Kept(
+            task=decode_task(row.payload, f"task {row.id}"),
+            signed=SignedTask(
+                payload=row.payload,
+                signatures=msgspec.json.decode(row.signatures, type=dict[str, str]),
+            ),
+            who=row.who,
+            added=row.added,
+            cancelled=row.cancelled,
+            cancelled_by=row.cancelled_by,
+        )
+        for row in found
+    ]
+
+
+def _row(kept: Kept) -> dict[str, object]:
+    return {
+        "id": kept.task.id,
+        "added": kept.added,
+        "who": kept.who,
+        "begins": kept.task.at,
+        "ends": kept.task.ends,
+        "cancelled_by": "",
+        "payload": kept.signed.payload,
+        "signatures": encode(kept.signed.signatures).decode(),
+    }
