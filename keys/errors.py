@@ -4,7 +4,8 @@ Every message says what happened and to which thing; ``hint`` says what the oper
 
     Error                    1  failed, the last good state is kept
     ├── UsageError           2  the command line or the settings are wrong
-    │   └── SettingsError    2  a settings file is malformed
+    │   ├── SettingsError    2  a settings file is malformed
+    │   └── HandedOverError  2  another machine signs this repository now
     ├── TrustError           3  bytes from outside are not what a trusted key promised
     │   ├── SignatureError   3  too few valid signatures
     │   ├── ExpiredError     3  metadata is past its expiry: a freeze, or a stopped mirror
@@ -22,6 +23,7 @@ Every message says what happened and to which thing; ``hint`` says what the oper
     │   └── LimitError       1  more bytes, entries or seconds than the named limit allows
     ├── HostError            1  this host lacks memory, time or a program (may be tried again)
     ├── StoreError           1  a store failed
+    │   ├── UnreachableError 1  it gave no whole answer (may be tried again)
     │   ├── MissingError     1  the named object is not there
     │   └── ConflictError    1  the named object is there already
     └── StateError           1  our own state on disk is unusable
@@ -51,6 +53,12 @@ class UsageError(Error):
 
 class SettingsError(UsageError):
     """A settings file is malformed; the message carries the file and the key's path."""
+
+
+class HandedOverError(UsageError):
+    """What would sign or change a repository that was handed over; it is served as it is."""
+
+    default_hint = "give the command where the repository is signed now; or hand it back first"
 
 
 class TrustError(Error):
@@ -149,6 +157,12 @@ class HostError(Error):
 
 class StoreError(Error):
     """A store could not do what was asked."""
+
+
+class UnreachableError(StoreError):
+    """The store gave no answer, or a cut one, or is too busy to give one."""
+
+    retryable = True
 
 
 class MissingError(StoreError):

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from keys.errors import ConflictError, TrustError
 from keys.signing.publisher import RoleFile
 from mirror.repository import MAX_ROLE_BYTES, StoredRepository
 from mirror.upstream.base import Advance
@@ -22,7 +21,7 @@ async def pass_through(repository: StoredRepository, advance: Advance) -> int:
             if await repository.add(target, pin, path):
                 new_bytes += pin.length
         for name, path in advance.metadata.items():
-            await _add_role(repository, RoleFile(name, _read(path)))
+            await repository.pass_on(RoleFile(name, _read(path)))
         await repository.repair(await repository.in_force())
     return new_bytes
 
@@ -30,14 +29,3 @@ async def pass_through(repository: StoredRepository, advance: Advance) -> int:
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(MAX_ROLE_BYTES)
-
-
-async def _add_role(repository: StoredRepository, file: RoleFile) -> None:
-    try:
-        await repository.commit([file])
-    except ConflictError as exc:
-        if await repository.role(file.name) != file.data:
-            raise TrustError(
-                f"repository {repository.name}: {file.name} differs from the one served before",
-                hint="the vendor signed two files of one version; ask the vendor which is right",
-            ) from exc

@@ -18,10 +18,7 @@ from keys.model.release import (
     Pin,
     blob_name,
     decode,
-    file_list_target,
-    file_target,
 )
-from keys.model.sidecars import sidecars_target
 from keys.signing.state import ROOT, SNAPSHOT, TIMESTAMP, versions_taken
 from keys.signing.state import decode as decode_role
 from keys.trust.tuf_api import Snapshot, Targets, Timestamp
@@ -139,13 +136,8 @@ class _Marks:
     async def _release(self, target: str, pin: Pin) -> None:
         data = await self._repository.read(target, pin, max_bytes=MAX_MANIFEST_BYTES)
         manifest = decode(data, Manifest, target)
-        listed = file_list_target(manifest.channel, manifest.sequence)
-        self._marked.add(_blob(listed, manifest.file_list.sha256))
-        if manifest.sidecars:
-            beside = sidecars_target(manifest.channel, manifest.sequence)
-            self._marked.add(_blob(beside, manifest.sidecars.sha256))
-        for file in (*await self._repository.files(manifest), *manifest.originals):
-            self._marked.add(_blob(file_target(manifest.channel, file.path), file.sha256))
+        for blob, its in await self._repository.contents(manifest):
+            self._marked.add(_blob(blob, its.sha256))
 
     async def _role(self, role: str, version: int) -> bytes:
         name = f"{version}.{role}.json"

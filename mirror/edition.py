@@ -61,8 +61,12 @@ class Edition:
             name=name,
         )
 
-    async def commit(self, entry: Entry, targets: Mapping[str, Mapping[str, Pin]]) -> None:
+    async def commit(
+        self, entry: Entry, targets: Mapping[str, Mapping[str, Pin]], *, anew: bool = False
+    ) -> None:
         """Sign what the roles list from now on; everything listed is in the store already.
+
+        With ``anew`` there is a next timestamp even where nothing changed and nothing is due.
 
         In a bucket another machine's writer may have come in between: the first one commits, and
         the last one leaves the newest timestamp in place.
@@ -71,7 +75,7 @@ class Edition:
             LockedError: this is not the first one; the repository is as the other one left it.
 
         """
-        changes = Changes(targets, self.in_force.taken)
+        changes = Changes(targets, self.in_force.taken, anew)
         signed = await asyncio.to_thread(self.publisher.publish, changes, now=self.now)
         await self.journal.append(entry)
         try:
@@ -93,18 +97,23 @@ class Editions:
         self._journal = journal
 
     @contextlib.asynccontextmanager
-    async def editing(self, by: Order, *, now: datetime) -> AsyncIterator[Edition]:
+    async def editing(
+        self, by: Order, *, now: datetime, handing_over: bool = False
+    ) -> AsyncIterator[Edition]:
         """Be the only writer, on verified metadata, with the copy of the timestamp repaired.
 
         Raises:
             LockedError: another writer did not end in time.
+            HandedOverError: the repository is signed elsewhere.
             StateError, TrustError: there is no repository, or it is damaged; the root has
                 expired, or the clock is years away from it.
             UsageError: the signing keys cannot be opened.
 
         """
-        async with self.repository.writing():
+        async with self.repository.writing(moving=handing_over):
             in_force = await self.repository.in_force()
+            if not handing_over:  # asked after what it builds on: see ``conclude``
+                await self.repository.check_in_charge()
             publisher = await asyncio.to_thread(self._sign, in_force.metadata)
             _check_clock(now, publisher.state.expires(ROOT))
             await self.repository.repair(in_force)
@@ -121,6 +130,21 @@ class Editions:
             if due:
                 await edition.commit(edition.entry("renew", roles=due), {})
         return due
+
+    async def conclude(self, by: Order, *, now: datetime) -> int:
+        """Sign the last edition of a repository that is sealed; return its timestamp's version.
+
+        A writer who looked for the seal before it was there builds on an older timestamp than
+        this one: of the two, the second to commit is refused by the store.
+
+        Raises:
+            LockedError: another writer was first: try again.
+
+        """
+        async with self.editing(by, now=now, handing_over=True) as edition:
+            entry = edition.entry("handover")
+            await edition.commit(entry, {}, anew=True)
+        return entry.timestamp
 
 
 def _check_clock(now: datetime, root_expires: datetime) -> None:

@@ -7,11 +7,20 @@ copy of the newest one that every writer repairs first.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from keys.errors import ConflictError, LockedError, StateError, StoreError
+from keys.errors import (
+    ConflictError,
+    HandedOverError,
+    LockedError,
+    MissingError,
+    StateError,
+    StoreError,
+    TrustError,
+)
+from keys.model.handover import HANDOVER_FILE, MAX_HANDOVER_BYTES, Handover
 from keys.model.release import (
     MAX_FILE_LIST_BYTES,
     MAX_MANIFEST_BYTES,
@@ -22,9 +31,12 @@ from keys.model.release import (
     blob_name,
     decode,
     decode_file_list,
+    encode,
     file_list_target,
+    file_target,
     manifest_target,
 )
+from keys.model.sidecars import sidecars_target
 from keys.signing.publisher import RoleFile
 from keys.signing.state import TIMESTAMP, versions_taken, wanted
 from mirror.storage import Store
@@ -50,11 +62,12 @@ class StoredRepository:
         self._store = store
 
     @contextlib.asynccontextmanager
-    async def writing(self) -> AsyncIterator[None]:
+    async def writing(self, *, moving: bool = False) -> AsyncIterator[None]:
         """Be its only writer; wait for another one up to ``LOCK_WAIT_SECONDS``.
 
         Raises:
             LockedError: the other one did not end in time.
+            HandedOverError: another machine is its writer now; ``moving`` is what makes it so.
 
         """
         async with contextlib.AsyncExitStack() as held:
@@ -67,7 +80,40 @@ class StoredRepository:
                     if time.monotonic() > deadline:
                         raise
                     await asyncio.sleep(LOCK_RETRY_SECONDS)
+            if not moving:
+                await self.check_in_charge()
             yield
+
+    async def check_in_charge(self) -> None:
+        """Make sure that this is where the repository is signed.
+
+        Raises:
+            HandedOverError: it was handed over.
+            TrustError: the seal is damaged.
+
+        """
+        if handover := await self.handover():
+            raise HandedOverError(
+                f"repository {self.name}: handed over to {handover.to} on "
+                f"{handover.at:%Y-%m-%d %H:%M}Z: nothing is signed or changed here any more"
+            )
+
+    async def handover(self) -> Handover | None:
+        """Tell whom the repository was handed over to, if it was."""
+        name = self._place(HANDOVER_FILE)
+        try:
+            data = await self._store.read(name, max_bytes=MAX_HANDOVER_BYTES)
+        except MissingError:
+            return None
+        return decode(data, Handover, name)
+
+    async def seal(self, handover: Handover) -> None:
+        """Let every writer of this place know that another one signs; an older seal is replaced."""
+        await self._store.replace(self._place(HANDOVER_FILE), encode(handover))
+
+    async def unseal(self) -> None:
+        """Let writers of this place sign again."""
+        await self._store.delete(self._place(HANDOVER_FILE))
 
     async def in_force(self) -> InForce:
         """Read the metadata that the newest timestamp leads to; unverified.
@@ -109,6 +155,22 @@ class StoredRepository:
                 await self._store.replace(name, file.data)
             else:
                 await self._store.create(name, file.data)
+
+    async def pass_on(self, file: RoleFile) -> None:
+        """Write a role file that was signed elsewhere; one that is there already must be the same.
+
+        Raises:
+            TrustError: another file of this name is there: somebody signed two of one version.
+
+        """
+        try:
+            await self.commit([file])
+        except ConflictError as exc:
+            if await self.role(file.name) != file.data:
+                raise TrustError(
+                    f"repository {self.name}: {file.name} differs from the one served before",
+                    hint="two files of one version were signed; ask who signs which is right",
+                ) from exc
 
     async def role(self, name: str) -> bytes:
         """Return a role file such as ``3.root.json``.
@@ -183,6 +245,15 @@ class StoredRepository:
         target = file_list_target(manifest.channel, manifest.sequence)
         data = await self.read(target, manifest.file_list, max_bytes=MAX_FILE_LIST_BYTES)
         return decode_file_list(data, target)
+
+    async def contents(self, manifest: Manifest) -> Iterator[tuple[str, Pin]]:
+        """List every blob a manifest leads to, by target."""
+        channel, number = manifest.channel, manifest.sequence
+        files = (*await self.files(manifest), *manifest.originals)
+        found = [(file_target(channel, file.path), file.pin) for file in files]
+        if manifest.sidecars:
+            found.append((sidecars_target(channel, number), manifest.sidecars))
+        return iter([*found, (file_list_target(channel, number), manifest.file_list)])
 
     def _blob(self, target: str, pin: Pin) -> str:
         return self._place(f"targets/{blob_name(target, pin.sha256)}")

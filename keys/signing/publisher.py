@@ -53,11 +53,13 @@ class Changes:
     ``targets`` maps a role (``<channel>``, ``<channel>-files``, ``policy``) to all its targets;
     a role not named keeps its own. A channel named for the first time is added, with both roles.
     ``taken`` are version numbers that lie in the store already, in force or not
-    (``state.versions_taken``): they are never used again.
+    (``state.versions_taken``): they are never used again. ``anew`` asks for a next timestamp even
+    where nothing changed and nothing is due.
     """
 
     targets: Mapping[str, Mapping[str, Pin]] = field(default_factory=dict)
     taken: Mapping[str, int] = field(default_factory=dict)
+    anew: bool = False
 
 
 class Publisher:
@@ -103,7 +105,7 @@ class Publisher:
                 edition.sign(role, self._targets(role, pins, edition.state))
         if edition.files or SNAPSHOT in due:
             edition.sign(SNAPSHOT, Snapshot(meta=edition.listing()))
-        if edition.files or TIMESTAMP in due:
+        if edition.files or changes.anew or TIMESTAMP in due:
             edition.sign(TIMESTAMP, Timestamp(snapshot_meta=edition.entry(SNAPSHOT)))
             edition.files.append(RoleFile("timestamp.json", edition.state.data[TIMESTAMP]))
         return tuple(edition.files)

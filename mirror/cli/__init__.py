@@ -9,6 +9,8 @@ from keys.console import LazyGroup
 
 COMMANDS = {
     "check-config": "mirror.cli.serve:check_config",
+    "config": "mirror.cli.config:fleet_config",
+    "copy": "mirror.cli.move:copy",
     "customer": "mirror.cli.customer:customer",
     "explain": "mirror.cli.explain:explain",
     "gc": "mirror.cli.gc:gc",
@@ -16,6 +18,7 @@ COMMANDS = {
     "hold": "mirror.cli.hold:hold",
     "host": "mirror.cli.host:host",
     "hosts": "mirror.cli.hosts:hosts",
+    "ignore": "mirror.cli.ignore:ignore",
     "init": "mirror.cli.found:init",
     "licence": "mirror.cli.licence:licence",
     "notify": "mirror.cli.notify:notify",
@@ -32,6 +35,7 @@ COMMANDS = {
     "status": "mirror.cli.status:status",
     "task": "mirror.cli.task:task",
     "unpin": "mirror.cli.tracks:unpin",
+    "unseal": "mirror.cli.move:unseal",
     "verify-log": "mirror.cli.hosts:verify_log",
     "withdraw": "mirror.cli.tracks:withdraw",
 }

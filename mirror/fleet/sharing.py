@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import get_args
 
-from keys.model.release import Redistribution
+from keys.model.release import Manifest, Redistribution
 from mirror.feeds import UpstreamSettings
 from mirror.fleet.doors import Visitor
 from mirror.settings import SITE
@@ -56,3 +56,10 @@ class Sharing:
         if repository == SITE:
             return self.channels.get(channel, "public")
         return self.repositories.get(repository, "licensed-hosts")
+
+    def gated(self, repository: str, manifests: Iterable[Manifest]) -> tuple[str, ...]:
+        """Name the channels of a repository that are not for everybody, any release of them."""
+        said = {(one.channel, one.redistribution) for one in manifests}
+        found = {channel for channel, word in said if word != "public"}
+        found |= {channel for channel, _ in said if self.word(repository, channel) != "public"}
+        return tuple(sorted(found))

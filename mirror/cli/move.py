@@ -1,0 +1,166 @@
+"""`sigmirror copy` and `sigmirror unseal`: repositories from one store to another."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+
+import click
+import msgspec
+
+from keys.errors import UsageError
+from mirror.cli.options import json_option, now, order
+from mirror.cli.places import Place, open_place
+from mirror.cli.progress import progress
+from mirror.fleet.sharing import Sharing
+from mirror.handover import hand_over, take_back
+from mirror.inventory import Inventory
+from mirror.repository import StoredRepository
+from mirror.transfer import Check, Copied, Transfer
+
+endpoint_option = click.option(
+    "--endpoint", default="", help="URL of the object store of s3:// addresses, if not Amazon's."
+)
+region_option = click.option("--region", default="", help="Its region.")
+why_option = click.option("--why", default="", help="The reason, for the publish log.")
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    changed: bool
+    handed_over: str
+    repositories: list[Copied]
+
+
+@click.command(epilog="Example: sigmirror copy sigmirror.toml s3://definitions/mirror --handover")
+@endpoint_option
+@region_option
+@click.option("--handover", is_flag=True, help="SRC signs no more; whoever has DST does.")
+@click.option("--public", is_flag=True, help="Everybody can read DST: refuse what is not for all.")
+@click.option("--dry-run", is_flag=True, help="Tell what would be copied; write nothing.")
+@why_option
+@json_option
+@click.argument("src")
+@click.argument("dst")
+def copy(  # noqa: PLR0913 - a command's options
+    *, src: str, dst: str, endpoint: str, region: str, handover: bool, public: bool,
+    dry_run: bool, why: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Copy the repositories in force at SRC to DST, every byte verified on the way.
+
+    SRC and DST are each a mirror's settings file (*.toml), a folder, or s3://BUCKET/PREFIX. What
+    DST holds already is not sent again: a copy that was cut goes on with the same command. Keys and
+    state are not copied.
+
+    With --handover, for which SRC is a settings file, the mirror there publishes, pulls and signs
+    nothing any more and goes on serving; the same command the other way hands it back.
+    """
+    if handover and (dry_run or public):
+        raise UsageError("--handover: neither with --dry-run nor with --public")
+    with _places(src, dst, endpoint, region) as (source, target):
+        check: Check = partial(_check_public, source) if public else _check_nothing
+        with progress(target.shown, wanted=not as_json) as on_bytes:
+            transfer = Transfer(
+                source.store, target.store, target.scratch, on_bytes, check, dry_run
+            )
+            copied = asyncio.run(_copy(transfer, source, target, why, handover=handover))
+        outcome = _Outcome(
+            any(one.objects for one in copied), target.shown if handover else "", copied
+        )
+    _tell(outcome, as_json=as_json, dry_run=dry_run)
+
+
+async def _copy(
+    transfer: Transfer, source: Place, target: Place, why: str, *, handover: bool
+) -> list[Copied]:
+    names = await transfer.repositories()
+    if not handover:
+        return [await transfer.copy(name) for name in names]
+    return await hand_over(
+        transfer, source.mirror("--handover").editions, names,
+        to=target.shown, by=order("sigmirror copy --handover", why), now=now(),
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _places(src: str, dst: str, endpoint: str, region: str) -> Iterator[tuple[Place, Place]]:
+    with (
+        open_place(src, endpoint=endpoint, region=region) as source,
+        open_place(dst, endpoint=endpoint, region=region) as target,
+    ):
+        if source.shown == target.shown:
+            raise UsageError(f"{source.shown}: source and destination are the same place")
+        yield source, target
+
+
+def _check_nothing(_inventory: Inventory) -> None:
+    """Let everything be copied."""
+
+
+def _check_public(source: Place, inventory: Inventory) -> None:
+    """Refuse what not everybody may have.
+
+    Raises:
+        UsageError: naming the channels.
+
+    """
+    settings = source.site.settings if source.site else None
+    sharing = Sharing.of(settings.upstream if settings else ())
+    gated = sharing.gated(inventory.repository, inventory.manifests)
+    if settings and settings.serve.access == "licences":
+        gated = tuple(sorted({one.channel for one in inventory.manifests}))
+    if gated:
+        raise UsageError(
+            f"repository {inventory.repository}: not for everybody: {', '.join(gated)}",
+            hint="serve these by a mirror, which knows who asks; where the vendor's terms allow "
+            'it, set redistribution = "public" and publish them anew',
+        )
+
+
+def _tell(outcome: _Outcome, *, as_json: bool, dry_run: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(outcome).decode())
+        return
+    verb = "would be copied" if dry_run else "copied"
+    for one in outcome.repositories:
+        absent = f", {one.absent} of the vendor's were never here" if one.absent else ""
+        click.echo(
+            f"{one.repository}: timestamp version {one.timestamp}; {one.objects} objects, "
+            f"{one.bytes} bytes {verb}, {one.kept} were there{absent}"
+        )
+        click.echo(f"  root sha256 {one.root_sha256}")
+    if outcome.handed_over:
+        click.echo(f"handed over to {outcome.handed_over}: here nothing is signed any more")
+        click.echo("next: bring keys/online, state and held to the new mirror's folder; start it")
+        click.echo("next: lead hosts to it, by DNS or `mirrors`; then stop the mirror here")
+
+
+@click.command(epilog="Example: sigmirror unseal /etc/sigmirror/sigmirror.toml s3://b/m --why …")
+@endpoint_option
+@region_option
+@click.option("--lost", is_flag=True, help="DST is gone for good, and nothing was signed there.")
+@click.option("--why", required=True, help="The reason, for whoever finds the seal at DST.")
+@click.argument("src")
+@click.argument("dst", required=False)
+def unseal(*, src: str, dst: str | None, endpoint: str, region: str, lost: bool, why: str) -> None:
+    """Let the mirror at SRC sign again, after a handover to DST that was never completed.
+
+    DST is looked at first: once it has taken over, it must be handed back instead; what it holds
+    is sealed. --lost goes without it. Hosts refuse versions lower than they have seen.
+    """
+    if bool(dst) == lost:
+        raise UsageError("name DST; or --lost, where it is gone for good")
+    with contextlib.ExitStack() as opened:
+        source = opened.enter_context(open_place(src, endpoint=endpoint, region=region))
+        here, there = _repositories(source), []
+        if dst:
+            target = opened.enter_context(open_place(dst, endpoint=endpoint, region=region))
+            there = _repositories(target, like=here)
+        asyncio.run(take_back(here, there, by=order("sigmirror unseal", why), now=now()))
+    click.echo(f"{source.shown}: signed here again")
+
+
+def _repositories(
+    place: Place, like: list[StoredRepository] | None = None
+) -> list[StoredRepository]:
+    names = place.mirror("unseal").repositories if like is None else [one.name for one in like]
+    return [StoredRepository(place.store, name) for name in names]

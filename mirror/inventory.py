@@ -1,0 +1,111 @@
+"""What a repository in force consists of, verified from its first root down to every manifest."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from keys.errors import DigestError, StateError
+from keys.model.release import Manifest, Pin, decode
+from keys.signing.publisher import Publisher, RoleFile
+from keys.signing.state import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, State
+from keys.trust import roles
+from keys.trust.tuf_api import RepositoryError, Root
+from mirror.repository import InForce, StoredRepository
+
+_LAST = (SNAPSHOT, ROOT, TIMESTAMP)
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Role files in the order in which they are written, the timestamp last; blobs by target."""
+
+    repository: str
+    state: State
+    files: tuple[RoleFile, ...]
+    blobs: frozenset[tuple[str, Pin]]
+    manifests: tuple[Manifest, ...]
+
+    @property
+    def version(self) -> int:
+        """The version of the timestamp in force."""
+        return self.state.version(TIMESTAMP)
+
+    @property
+    def first_root(self) -> RoleFile:
+        """The root by which hosts recognise the repository."""
+        return next(file for file in self.files if file.name == f"1.{ROOT}.json")
+
+
+async def read_inventory(repository: StoredRepository) -> Inventory:
+    """Read what is in force; all of it is verified, down to the manifests.
+
+    Expired metadata is taken as it is: a repository that nobody signed for a while is moved, too.
+
+    Raises:
+        StateError: there is no repository, or it was never published.
+        TrustError: something is not what its keys vouch for.
+        StoreError: something is missing.
+
+    """
+    in_force = await repository.in_force()
+    state = await asyncio.to_thread(State.verified, in_force.metadata)
+    if TIMESTAMP not in state:
+        raise StateError(f"repository {repository.name}: was never published")
+    files = [
+        *(_in_force(state, role) for role in sorted(set(state) - set(_LAST))),
+        *[file async for file in _listed_targets(repository, state)],
+        _in_force(state, SNAPSHOT),
+        *[file async for file in _roots(repository, in_force)],
+        _in_force(state, TIMESTAMP),
+    ]
+    blobs, manifests = await _leaves(repository, state)
+    return Inventory(repository.name, state, tuple(files), frozenset(blobs), tuple(manifests))
+
+
+def _in_force(state: State, role: str) -> RoleFile:
+    return RoleFile(f"{state.version(role)}.{role}.json", state.data[role])
+
+
+async def _listed_targets(repository: StoredRepository, state: State) -> AsyncIterator[RoleFile]:
+    """Read the targets that clients load, where a ceremony has signed newer ones meanwhile."""
+    if state.is_behind():
+        listed = state.snapshot.meta[f"{TARGETS}.json"]
+        name = f"{listed.version}.{TARGETS}.json"
+        data = await repository.role(name)
+        try:
+            listed.verify_length_and_hashes(data)
+        except RepositoryError as exc:
+            raise DigestError(f"{name}: not the bytes the snapshot lists: {exc}") from exc
+        yield RoleFile(name, data)
+
+
+async def _roots(repository: StoredRepository, in_force: InForce) -> AsyncIterator[RoleFile]:
+    """Read every root there ever was; each is vouched for by the one before."""
+    trusted: Root | None = None
+    for version in range(1, in_force.taken[ROOT] + 1):
+        name = f"{version}.{ROOT}.json"
+        data = await repository.role(name)
+        what = f"repository {repository.name}: {name}"
+        if trusted is None:
+            metadata = roles.parse(data, Root, what)
+            trusted = roles.verify(metadata, metadata.signed, ROOT, what)
+        else:
+            trusted = roles.next_root(data, trusted, what)
+        yield RoleFile(name, data)
+
+
+async def _leaves(
+    repository: StoredRepository, state: State
+) -> tuple[set[tuple[str, Pin]], list[Manifest]]:
+    """Follow what roles list down to the files of every release."""
+    publisher = Publisher(state.data, {})
+    blobs: set[tuple[str, Pin]] = set()
+    manifests: list[Manifest] = []
+    for role in state.delegated():
+        for target, pin in publisher.pins(role).items():
+            blobs.add((target, pin))
+            if target.startswith(f"{role}/releases/"):
+                data = await repository.read(target, pin, max_bytes=pin.length)
+                manifests.append(decode(data, Manifest, target))
+                blobs.update(await repository.contents(manifests[-1]))
+    return blobs, manifests
