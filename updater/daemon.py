@@ -1,11 +1,14 @@
-"""Runs again and again: at an interval, spread by jitter, until told to stop.
+"""Runs again and again: at an interval, spread by jitter or by turns, until told to stop.
 
+A run that leaves an engine unproven, as one that is still loading, is followed by another soon.
 SIGTERM and SIGINT end it after the run under way; SIGHUP reads the settings again and runs now.
 """
 
+import hashlib
 import logging
 import math
 import random
+import re
 import signal
 import threading
 import time
@@ -18,31 +21,56 @@ from keys.errors import Error
 
 _log = logging.getLogger(__name__)
 
+SOON_SECONDS = 15.0  # to the run after one that left an engine unproven; doubled each time
+_ORDINAL = re.compile(r".*-(?P<ordinal>\d{1,9})", re.ASCII)
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """How long to wait between two runs."""
+    """How long to wait between two runs.
+
+    With ``turns`` hosts share the interval out: each begins in a part of its own, by the clock.
+    """
 
     interval_seconds: float
     jitter_seconds: float
     heartbeat_seconds: float = math.inf
+    turns: int = 0
+    turn: int = 0
 
-    def pause(self, draw: Callable[[float, float], float] = random.uniform) -> float:
-        """Return the time to the next run."""
-        return self.interval_seconds + draw(0, self.jitter_seconds)
+    def pause(self, now: float, draw: Callable[[float, float], float] = random.uniform) -> float:
+        """Return the time to the next run; ``now`` is in seconds since the epoch."""
+        if not self.turns:
+            return self.interval_seconds + draw(0, self.jitter_seconds)
+        length = self.interval_seconds / self.turns
+        to_turn = (self.turn * length - now) % self.interval_seconds
+        return to_turn + draw(0, min(self.jitter_seconds, length / 2))
+
+
+def own_turn(hostname: str, turns: int) -> int:
+    """Tell which of so many turns is this host's: by its number, as in ``web-3``, or by its name.
+
+    Numbered hosts share turns only where there are fewer of these; others may by chance.
+    """
+    if not turns:
+        return 0
+    if found := _ORDINAL.fullmatch(hostname):
+        return int(found["ordinal"]) % turns
+    return int.from_bytes(hashlib.sha256(hostname.encode()).digest()[:8]) % turns
 
 
 class Daemon:
     """Calls ``once`` until stopped, and ``beat`` in between; all read the settings anew.
 
-    The first ``rhythm`` may raise: a daemon does not start on settings it cannot read.
+    ``once`` tells whether an engine is left unproven. The first ``rhythm`` may raise: a daemon
+    does not start on settings it cannot read.
     """
 
     def __init__(
         self,
-        once: Callable[[], None],
+        once: Callable[[], bool],
         rhythm: Callable[[], Rhythm],
         beat: Callable[[], None] = lambda: None,
     ) -> None:
@@ -50,6 +78,8 @@ class Daemon:
         self._beat = beat
         self._read_rhythm = rhythm
         self._rhythm = rhythm()
+        self._unproven = False
+        self._soon = SOON_SECONDS
         self._stop = threading.Event()
         self._wake = threading.Event()
 
@@ -70,7 +100,16 @@ class Daemon:
             self._wake.clear()
             self._run()
             if not self._stop.is_set():
-                self._pause(self._rhythm.pause())
+                self._pause(self._wait())
+
+    def _wait(self) -> float:
+        """Tell how long the next pause is: short at first while an engine is unproven."""
+        pause = self._rhythm.pause(time.time())
+        if not self._unproven:
+            self._soon = SOON_SECONDS
+            return pause
+        pause, self._soon = min(pause, self._soon), self._soon * 2
+        return pause
 
     def _pause(self, seconds: float) -> None:
         """Wait for the next run, with a sign of life now and then."""
@@ -82,8 +121,12 @@ class Daemon:
                 self._guarded(self._beat)
 
     def _run(self) -> None:
-        self._guarded(self._once)
+        self._unproven = False
+        self._guarded(self._take_once)
         self._guarded(self._take_rhythm)
+
+    def _take_once(self) -> None:
+        self._unproven = self._once()
 
     def _take_rhythm(self) -> None:
         """Read it after the run, which may have brought other settings."""

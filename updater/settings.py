@@ -87,6 +87,7 @@ class Settings(Table, frozen=True):
     proxy: str = ""  # empty: none; "environment": the *_proxy variables
     jitter_seconds: SecondsOrNone = 0
     interval_seconds: Seconds = 900  # daemon
+    turns: Count = 0  # daemon: hosts share the interval out among so many; 0: whenever it started
     limits: Limits = Limits()
     report: ReportSettings = ReportSettings()
     remote_settings: RemoteSettings = RemoteSettings()

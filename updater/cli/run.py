@@ -1,6 +1,7 @@
 """`sigupdate run`, `sigupdate daemon` and `sigupdate report`."""
 
 import random
+import socket
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from keys.errors import UsageError
+from keys.errors import UnprovenError, UsageError
 from updater import runs
 from updater.cli.host import Host, complain, now, say
 from updater.cli.options import config_option, engine_option, json_option
@@ -49,20 +50,33 @@ def run(*, config: Path, engine: str, as_json: bool, install_only: bool, jitter:
 @click.command(epilog="Example: sigupdate daemon --config /etc/sigmirror/sigupdate.toml")
 @config_option
 def daemon(*, config: Path) -> None:
-    """Run every interval_seconds until SIGTERM; SIGHUP reads the settings again and runs now."""
-    from updater.daemon import Daemon, Rhythm, last_good  # noqa: PLC0415 - `run` has no use for it
+    """Run every interval_seconds until SIGTERM; SIGHUP reads the settings again and runs now.
+
+    An engine that does not answer yet is asked again after 15 s, 30 s, and so on.
+    """
+    from updater.daemon import (  # noqa: PLC0415 - `run` has no use for it
+        Daemon,
+        Rhythm,
+        last_good,
+        own_turn,
+    )
 
     load = last_good(lambda: Host.load(config, trying=True))
 
     def rhythm() -> Rhythm:
         settings = load().settings
         return Rhythm(
-            settings.interval_seconds, settings.jitter_seconds, settings.report.heartbeat_seconds
+            settings.interval_seconds,
+            settings.jitter_seconds,
+            settings.report.heartbeat_seconds,
+            settings.turns,
+            own_turn(socket.gethostname(), settings.turns),
         )
 
-    def once() -> None:
-        _tell(runs.run(lambda: load().update(at=now()), _note), as_json=False)
+    def once() -> bool:
+        code = _tell(runs.run(lambda: load().update(at=now()), _note), as_json=False)
         sys.stdout.flush()
+        return code == UnprovenError.exit_code
 
     def beat() -> None:
         load().update(at=now()).heartbeat()
