@@ -7,6 +7,7 @@ from keys.errors import HostError
 from updater.engines.databases import LOADED, extension
 
 MEMINFO = Path("/proc/meminfo")
+GROUP = Path("/sys/fs/cgroup")  # a container's own, in version 2
 COMPRESSED = 4.0  # a .cvd unpacks to about this many times its size
 _COMPRESSED_FORMS = frozenset({".cvd", ".cud"})
 
@@ -30,6 +31,17 @@ def available_bytes(meminfo: str) -> int | None:
     return None
 
 
+def group_bytes(limit: str, used: str, statistics: str) -> int | None:
+    """Read how much memory this process' group may still take, or None where it has no limit.
+
+    Cached files count as free, as the kernel frees them first.
+    """
+    if not limit.strip().isdecimal():
+        return None
+    cached = dict(line.split(maxsplit=1) for line in statistics.splitlines() if " " in line)
+    return int(limit) - int(used) + int(cached.get("inactive_file", 0))
+
+
 def check(needed: int, available: int | None) -> None:
     """Refuse to load a second engine that does not fit.
 
@@ -45,9 +57,25 @@ def check(needed: int, available: int | None) -> None:
         )
 
 
-def read_available() -> int | None:
-    """Ask the kernel."""
+def read_available(meminfo: Path = MEMINFO, group: Path = GROUP) -> int | None:
+    """Ask the kernel: the less of what the machine and a container's limit leave."""
+    found = [number for number in (_machine(meminfo), _group(group)) if number is not None]
+    return min(found, default=None)
+
+
+def _machine(meminfo: Path) -> int | None:
     try:
-        return available_bytes(MEMINFO.read_text("ascii"))
+        return available_bytes(meminfo.read_text("ascii"))
     except OSError:
         return None
+
+
+def _group(group: Path) -> int | None:
+    try:
+        limit, used, statistics = (
+            (group / name).read_text("ascii")
+            for name in ("memory.max", "memory.current", "memory.stat")
+        )
+    except OSError:
+        return None
+    return group_bytes(limit, used, statistics)
