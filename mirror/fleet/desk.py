@@ -246,6 +246,7 @@ async def _replace(
         "trouble": _first(report.troubles),
         "detections": report.detections,
         "seats": report.seats,
+        "settings": encode(report.settings).decode() if report.settings else None,
         "public_key": report.public_key or (known["public_key"] if known else ""),
         "told": Pin.of(encode(report.engines)).sha256,
         "chain": link,
@@ -274,6 +275,7 @@ def _engine(host: str, engine: EngineTold) -> dict[str, object]:
         "trouble": _first(engine.troubles),
         "held": "; ".join(engine.held),
         "quarantined": " ".join(engine.quarantined),
+        "ignored": encode(engine.ignored).decode(),
     }
     return {"host": host, **told, **own}
 

@@ -1,10 +1,13 @@
 """What each host runs, read from the tables that its newest report filled."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from keys.model.release import decode
+from keys.model.report import IgnoredTold, SettingsTold
 from mirror.fleet.roster import EngineRow, HostRow, Load
 from mirror.fleet.tables import engines, hosts, loads
 
@@ -18,15 +21,20 @@ async def read_hosts(connection: AsyncConnection, name: str) -> list[HostRow]:
     by_host: dict[str, list[EngineRow]] = {}
     for row in await connection.execute(_chosen(engines, "host", name).order_by("engine")):
         plain = _without(row._mapping, "host")  # noqa: SLF001 - as above
+        plain["ignored"] = decode(plain["ignored"], tuple[IgnoredTold, ...], "the fleet's database")
         found = by_engine.get((row.host, row.engine), ())
         by_host.setdefault(row.host, []).append(EngineRow(**plain, loads=tuple(found)))
     return [
-        HostRow(
-            **_without(row._mapping, "series", "number", "told", "chain"),  # noqa: SLF001 - as above
-            engines=tuple(by_host.get(row.name, ())),
-        )
+        _host(row._mapping, by_host.get(row.name, ()))  # noqa: SLF001 - as above
         for row in await connection.execute(_chosen(hosts, "name", name).order_by("name"))
     ]
+
+
+def _host(row: sa.RowMapping, found: Iterable[EngineRow]) -> HostRow:
+    plain = _without(row, "series", "number", "told", "chain")
+    if plain["settings"] is not None:
+        plain["settings"] = decode(plain["settings"], SettingsTold, "the fleet's database")
+    return HostRow(**plain, engines=tuple(found))
 
 
 def _chosen(table: sa.Table, column: str, name: str) -> sa.Select[tuple[object, ...]]:

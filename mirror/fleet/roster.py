@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from keys.model.report import IgnoredTold, SettingsTold
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -34,6 +36,14 @@ class EngineRow:
     held: str
     quarantined: str  # manifests' sha256, with blanks between
     loads: tuple[Load, ...] = ()
+    ignored: tuple[IgnoredTold, ...] = ()
+
+    def standing(self, channel: str, name: str) -> str:
+        """Say how a signature that is to be ignored stands here, "" where it was not told of."""
+        found = (one for one in self.ignored if (one.channel, one.name) == (channel, name))
+        return next(
+            (one.standing if one.found else f"{one.standing}, no such name" for one in found), ""
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +62,5 @@ class HostRow:
     detections: int | None
     seats: int | None
     public_key: str
+    settings: SettingsTold | None = None
     engines: tuple[EngineRow, ...] = ()

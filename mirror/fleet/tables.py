@@ -48,6 +48,7 @@ hosts = sa.Table(
     sa.Column("trouble", sa.Text, nullable=False),
     sa.Column("detections", sa.BigInteger),
     sa.Column("seats", sa.BigInteger),
+    sa.Column("settings", sa.Text),  # JSON
     sa.Column("public_key", sa.String(128), nullable=False),
     sa.Column("told", sa.String(64), nullable=False),
     sa.Column("chain", sa.String(64), nullable=False),
@@ -70,6 +71,7 @@ engines = sa.Table(
     sa.Column("trouble", sa.Text, nullable=False),
     sa.Column("held", sa.Text, nullable=False),
     sa.Column("quarantined", sa.Text, nullable=False),
+    sa.Column("ignored", sa.Text, nullable=False, server_default="[]"),  # JSON
 )
 
 loads = sa.Table(
