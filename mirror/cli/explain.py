@@ -10,6 +10,7 @@ import msgspec
 
 from keys.errors import UsageError
 from keys.signing.layout import SITE
+from mirror.cli.config import said
 from mirror.cli.options import config_option, json_option, now, open_site
 from mirror.fleet.asking import asked
 from mirror.fleet.explanation import Explanation, Offered
@@ -112,6 +113,8 @@ def _shown(host: HostRow, stale: timedelta) -> Iterator[str]:
     for what, number in (("detections", host.detections), ("seats in use", host.seats)):
         if number is not None:
             yield f"  {what}: {number}"
+    if host.settings:
+        yield from (f"  site's settings: {line}" for line in said(host.settings))
     if host.trouble:
         yield f"  {host.trouble}"
     for line in lines([host], (), now=now(), stale=stale):

@@ -1,0 +1,228 @@
+"""`sigmirror config`: settings that the site signs for its hosts."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from keys import settings as toml
+from keys.errors import UsageError
+from keys.model.fragment import Fragment, check_key
+from keys.model.report import SettingsTold
+from mirror import fragments
+from mirror.cli.options import config_option, json_option, now, open_site, order
+from mirror.fleet.asking import known_hosts
+from mirror.fleet.ledger import hosts_file
+from mirror.fragments import Fragments, Sections
+from mirror.site import MirrorSite
+
+Change = Callable[[Sections], Sections]
+
+hosts_option = click.option(
+    "--hosts", "named", multiple=True, help="Names of hosts or pools, separated by commas."
+)
+all_option = click.option("--all", "everybody", is_flag=True, help="Every host of this site.")
+reason_option = click.option("--reason", default="", help="Why, for the publish log.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only show what would change.")
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How a change is made and told."""
+
+    command: str
+    reason: str
+    dry_run: bool
+    as_json: bool
+
+
+@click.group("config")
+def fleet_config() -> None:
+    """Sign settings for hosts; each host takes what its own file allows."""
+
+
+@fleet_config.command("set", epilog="Example: sigmirror config set interval_seconds 300 --all "
+                      "--reason 'outbreak'")  # fmt: skip
+@config_option
+@json_option
+@hosts_option
+@all_option
+@reason_option
+@dry_run_option
+@click.argument("key")
+@click.argument("value")
+def set_(
+    *, config: Path, named: Sequence[str], everybody: bool, key: str, value: str,
+    **how: Any,  # noqa: ANN401 - `_How`
+) -> None:  # fmt: skip
+    """Set KEY for hosts, and publish it: they follow at their next run.
+
+    VALUE is written as in TOML; a text needs no quotes. KEY has dots: limits.max_attempts,
+    engine.clamd.track; engine.*.track is for every engine.
+    """
+    site, names = open_site(config), _names(named, everybody=everybody)
+    found = fragments.value_of(value)
+    check_key(key)
+    if unknown := _unknown(site, names):
+        raise UsageError(f"not admitted: {', '.join(unknown)}", hint="see `sigmirror host list`")
+    change = partial(Sections.setting, names=names, key=key, value=found)
+    _publish(site, change, _How(f"config set {key}", **how))
+
+
+@fleet_config.command(epilog="Example: sigmirror config unset interval_seconds --all --reason over")
+@config_option
+@json_option
+@hosts_option
+@all_option
+@reason_option
+@dry_run_option
+@click.argument("key")
+def unset(
+    *, config: Path, named: Sequence[str], everybody: bool, key: str,
+    **how: Any,  # noqa: ANN401 - `_How`
+) -> None:  # fmt: skip
+    """Set KEY for hosts no longer, and publish that."""
+    names = _names(named, everybody=everybody)
+    change = partial(Sections.setting, names=names, key=key, value=None)
+    _publish(open_site(config), change, _How(f"config unset {key}", **how))
+
+
+@fleet_config.command(epilog="Example: sigmirror config push fleet.toml --reason 'new limits'")
+@config_option
+@json_option
+@reason_option
+@dry_run_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def push(*, config: Path, file: Path, **how: Any) -> None:  # noqa: ANN401 - `_How`
+    """Publish all that FILE says, and nothing else: tables [all] and [hosts.NAME].
+
+    `sigmirror config show` prints such a file.
+    """
+    site = open_site(config)
+    wanted = fragments.from_toml(toml.read(file).decode("utf-8", "replace"), str(file))
+    for name in _unknown(site, sorted(wanted.hosts)):
+        click.echo(f"note: {name}: no such host or pool is admitted", err=True)
+    _publish(site, lambda _: wanted, _How(f"config push {file.name}", **how))
+
+
+@fleet_config.command(epilog="Example: sigmirror config show --host mx1")
+@config_option
+@json_option
+@click.option("--host", default="", help="What it says to this host, and what the host says of it.")
+def show(*, config: Path, as_json: bool, host: str) -> None:
+    """Show what is published, as `push` takes it, and how many hosts use it."""
+    site = open_site(config)
+    published = asyncio.run(Fragments(site.policies).read())
+    told = _told(site)
+    if host:
+        _show_host(published, host, told.get(host), as_json=as_json)
+        return
+    if as_json:
+        row = {"published": msgspec.to_builtins(published), "hosts": msgspec.to_builtins(told)}
+        click.echo(msgspec.json.encode(row).decode())
+        return
+    for line in _lines(published, told):
+        click.echo(line)
+
+
+def _names(named: Sequence[str], *, everybody: bool) -> tuple[str, ...]:
+    """Return whom a setting is for; nobody named is everybody.
+
+    Raises:
+        UsageError: it is not said, or said twice.
+
+    """
+    names = tuple(name for part in named for name in part.split(",") if name)
+    if bool(names) == everybody:
+        raise UsageError("say for whom: --hosts NAME,NAME or --all")
+    return names
+
+
+def _unknown(site: MirrorSite, names: Sequence[str]) -> list[str]:
+    admitted = hosts_file(site.folder).read().hosts
+    return [name for name in names if name not in admitted]
+
+
+def _publish(site: MirrorSite, change: Change, how: _How) -> None:
+    """Publish a change, or only say what it would be."""
+    if not (how.reason or how.dry_run):
+        raise UsageError("--reason: say why, for the publish log")
+    known = asyncio.run(Fragments(site.policies).read())
+    before, after = Sections.of(known), change(Sections.of(known))
+    made = fragments.numbered(after, (known.sequence if known else 0) + 1, now())
+    lines = list(fragments.differences(before, after))
+    changed = bool(lines)
+    if changed and not how.dry_run:
+        by = order(f"sigmirror {how.command}", how.reason)
+        changed = asyncio.run(Fragments(site.policies).change(change, by=by, now=now()))
+    sequence = made.sequence if changed else known.sequence if known else 0
+    notes = after.only_named() if changed else []
+    _tell(sequence, lines, notes, how, changed=changed)
+
+
+def _tell(sequence: int, lines: list[str], notes: list[str], how: _How, *, changed: bool) -> None:
+    if how.as_json:
+        row = {
+            "fragment": sequence, "changed": changed, "dry_run": how.dry_run,
+            "differences": lines, "only_where_named": notes,
+        }  # fmt: skip
+        click.echo(msgspec.json.encode(row).decode())
+        return
+    for line in lines:
+        click.echo(line)
+    for key in notes:
+        click.echo(f"note: {key}: only hosts whose remote_settings.allow names it take it")
+    word = ("would be published" if how.dry_run else "published") if changed else "unchanged"
+    click.echo(f"fragment {sequence}: {word}")
+
+
+def _told(site: MirrorSite) -> dict[str, SettingsTold]:
+    rows = asyncio.run(known_hosts(site.settings))
+    return {row.name: row.settings for row in rows if row.settings}
+
+
+def _lines(published: Fragment | None, told: dict[str, SettingsTold]) -> Iterator[str]:
+    if published is None:
+        yield "# nothing is set for hosts"
+        return
+    yield f"# fragment {published.sequence}, published {published.published:%Y-%m-%dT%H:%M:%SZ}"
+    using = sum(one.sequence == published.sequence for one in told.values())
+    refused = sorted(name for name, one in told.items() if one.refused == published.sequence)
+    yield f"# in force on {using} of {len(told)} hosts that told"
+    if refused:
+        yield f"# refused by {', '.join(refused)}"
+    yield from fragments.to_toml(Sections.of(published))
+
+
+def _show_host(
+    published: Fragment | None, host: str, told: SettingsTold | None, *, as_json: bool
+) -> None:
+    says = published.addressed(host) if published else {}
+    if as_json:
+        row: dict[str, Any] = {"host": host, "fragment": published.sequence if published else 0}
+        row |= {"says": says, "told": msgspec.to_builtins(told)}
+        click.echo(msgspec.json.encode(row).decode())
+        return
+    click.echo(f"fragment {published.sequence if published else 0} says to {host}:")
+    for key, value in sorted(says.items()):
+        click.echo(f"  {key} = {fragments.shown(value)}")
+    for line in said(told):
+        click.echo(line)
+
+
+def said(told: SettingsTold | None) -> Iterator[str]:
+    """Say in words what a host told of the site's settings."""
+    if told is None:
+        yield "it told nothing of the site's settings"
+        return
+    yield f"in force there: fragment {told.sequence}" if told.sequence else "in force there: none"
+    if told.trying:
+        yield f"being tried there: fragment {told.trying}"
+    if told.cause:
+        yield f"refused there: fragment {told.refused or '(unreadable)'}: {told.cause}"
+    yield from (f"left out there: {reason}" for reason in told.left_out)
