@@ -60,6 +60,8 @@ def check_names(settings: Settings) -> None:
         if repository.policy and repository.policy not in known:
             raise SettingsError(f"repository: policy: no repository {repository.policy!r}")
     _check_folder("state", settings.state)
+    if settings.metrics.textfile:
+        _check_textfile("metrics.textfile", settings.metrics.textfile)
     for engine in settings.engine:
         _check_channels(engine)
         if engine.folder:
@@ -77,6 +79,12 @@ def _check_tables(key: str, names: Sequence[str]) -> None:
 def _check_folder(key: str, folder: str) -> None:
     if not folder.startswith("/"):
         raise SettingsError(f"{key}: {folder!r}: write the whole path, from /")
+
+
+def _check_textfile(key: str, path: str) -> None:
+    _check_folder(key, path)
+    if not path.endswith(".prom"):
+        raise SettingsError(f"{key}: {path!r}: node_exporter reads names that end in .prom")
 
 
 def _check_channels(engine: EngineSettings) -> None:

@@ -26,6 +26,7 @@ class EngineSettings(Table, frozen=True):
     folder: str = ""  # default: <state>/engines/<name>; generations and `current` lie in it
     vendor_check: bool = True  # .cvd and .cld: verify the vendor's signature on this host, too
     may_suppress: tuple[str, ...] = ()  # channels whose files may switch detections off
+    may_ignore: bool = False  # the site's emergency ignore list may switch off single detections
     overlay: str = ""  # folder of the host's own definitions
     must_detect: str = ""
     must_pass: str = ""
@@ -57,6 +58,17 @@ class ReportSettings(Table, frozen=True):
     command_timeout_seconds: Duration = 10.0
 
 
+class TaskSettings(Table, frozen=True):
+    """What this host does when its site asks; `rollback` only where it is named here."""
+
+    accept: tuple[Literal["update", "prove", "verify", "rollback", "report"], ...] = (
+        "update",
+        "prove",
+        "verify",
+        "report",
+    )
+
+
 class Limits(Table, frozen=True):
     """What no mirror can make this host exceed."""
 
@@ -76,6 +88,12 @@ class RemoteSettings(Table, frozen=True):
     allow: tuple[str, ...] = ("safe",)  # "safe", keys by name, "engine.*.KEY"; none: nothing
 
 
+class MetricsSettings(Table, frozen=True):
+    """What monitoring is shown of this host."""
+
+    textfile: str = ""  # for node_exporter, such as /var/lib/prometheus/node-exporter/x.prom
+
+
 class Settings(Table, frozen=True):
     """sigupdate.toml."""
 
@@ -90,6 +108,8 @@ class Settings(Table, frozen=True):
     turns: Count = 0  # daemon: hosts share the interval out among so many; 0: whenever it started
     limits: Limits = Limits()
     report: ReportSettings = ReportSettings()
+    tasks: TaskSettings = TaskSettings()
     remote_settings: RemoteSettings = RemoteSettings()
+    metrics: MetricsSettings = MetricsSettings()
     repository: tuple[RepositorySettings, ...] = ()
     engine: tuple[EngineSettings, ...] = ()

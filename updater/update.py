@@ -23,6 +23,7 @@ from updater.place import HostPlace, last_run
 from updater.probation import Probation
 from updater.report import EngineReport, RunReport, Trouble
 from updater.settings import Settings
+from updater.textfile import showing
 from updater.turn import Turn
 
 if TYPE_CHECKING:  # loads the TUF library, which a run that finds nothing new does without
@@ -55,6 +56,7 @@ class Update:
         self._probation = probation or Probation(self._host.fragments)
         self._unmet: Error | None = None
         self.is_last = True
+        self.handed: tuple[bytes, ...] = ()  # tasks that the mirror answered; see `updater.tasks`
         self._sources = {
             repository.name: Once(self._source(repository.name))
             for repository in settings.repository
@@ -70,12 +72,13 @@ class Update:
 
         """
         try:
-            with self._host.lock():
+            with showing(self._settings, now=self._now) as show, self._host.lock():
                 self._probation.begin(self._now)
                 finished = self._run()
                 self.is_last = self._probation.concludes(finished)
                 if self.is_last:
                     self._tell(finished)
+                    show(self._with_others(finished))
                 return finished
         finally:
             self.close()
@@ -85,7 +88,7 @@ class Update:
         """What an operator should know of the site's settings, beside the report."""
         return self._probation.notes
 
-    def heartbeat(self) -> "Told | None":
+    def heartbeat(self, occasion: str = "heartbeat") -> "Told | None":
         """Tell the mirror that this host lives, and how its last run ended.
 
         Raises:
@@ -95,7 +98,7 @@ class Update:
         """
         try:
             with self._host.lock():
-                return self._teller().tell(last_run(self._host), "heartbeat")
+                return self._teller().tell(last_run(self._host), occasion)
         finally:
             self.close()
 
@@ -217,14 +220,15 @@ class Update:
     def _tell(self, finished: RunReport) -> None:
         """Tell the mirror how it went, which changes nothing about how it went."""
         if self._settings.credential_file and self._settings.report.enabled:
-            self._teller().tell(self._with_others(finished), "run")
+            told = self._teller().tell(self._with_others(finished), "run")
+            self.handed = told.tasks if told else ()
 
     def _teller(self) -> "Teller":
         from updater.telling import Teller  # noqa: PLC0415 - only where a mirror is told
 
         return Teller(self._settings, self._post, now=self._now)
 
-    def _post(self, path: str, body: bytes) -> tuple[int, float]:
+    def _post(self, path: str, body: bytes) -> tuple[int, float, bytes]:
         """Send a body to a mirror, without the HTTP library where that is enough."""
         try:
             return self._asker.post(path, body)

@@ -9,8 +9,10 @@ import msgspec
 from keys.errors import StateError, UsageError
 from updater.cli.host import Host, complain, now, say
 from updater.cli.options import config_option, engine_option, json_option
+from updater.place import last_run
 from updater.quarantine import Entry
 from updater.report import EngineReport, worst
+from updater.textfile import show
 from updater.update import remember_proofs
 
 
@@ -29,6 +31,7 @@ def prove(*, config: Path, engine: str, as_json: bool) -> int:
         remember_proofs(host.place, reports)
     except StateError as exc:
         complain(str(exc), exc.hint)
+    show(host.settings, last_run(host.place))
     return _tell(reports, as_json=as_json)
 
 
@@ -43,10 +46,13 @@ def rollback(*, config: Path, engine: str, as_json: bool, reason: str) -> int:
     The releases it takes back are held until `sigupdate quarantine clear`, or until a newer
     release comes. With several engines, name one.
     """
-    turns = Host.load(config).turns(at=now(), only=engine)
+    host = Host.load(config)
+    turns = host.turns(at=now(), only=engine)
     if len(turns) > 1:
         raise UsageError("there are several engines", hint="name one with --engine")
-    return _tell([turn.go_back(reason) for turn in turns], as_json=as_json)
+    reports = [turn.go_back(reason) for turn in turns]
+    show(host.settings, last_run(host.place))
+    return _tell(reports, as_json=as_json)
 
 
 @click.group()

@@ -17,6 +17,7 @@ from updater.engines import kinds
 from updater.place import HostPlace, Place
 from updater.probation import Chosen, Probation, choose
 from updater.settings import EngineSettings, Settings
+from updater.textfile import showing
 from updater.turn import Turn
 from updater.update import Update
 
@@ -41,10 +42,11 @@ class Host:
     trying: bool = False
 
     @classmethod
-    def load(cls, config: Path, *, trying: bool = False) -> "Host":
+    def load(cls, config: Path, *, trying: bool = False, textfile: str = "") -> "Host":
         """Read the settings, the site's among them, and, when started by root, become their user.
 
-        With ``trying`` a fragment on probation counts, and a run may judge it.
+        With ``trying`` a fragment on probation counts, and a run may judge it. A ``textfile`` goes
+        before the one of the settings.
 
         Raises:
             SettingsError: the file, or a name in it.
@@ -52,6 +54,8 @@ class Host:
 
         """
         local = toml.parse_raw(toml.read(config), str(config))
+        if textfile:
+            local["metrics"] = {"textfile": textfile}
         settings = remote.own(local, str(config))
         become(settings.user)
         known = HostPlace.of(settings).fragments.known()
@@ -103,7 +107,8 @@ class Host:
             SettingsError: an engine's settings, a mirror's address, the credential file.
 
         """
-        turns = self.turns(at=at, only=only, ask_engine=ask_engine)
+        with showing(self.settings, now=at):
+            turns = self.turns(at=at, only=only, ask_engine=ask_engine)
         active = self.trying and ask_engine and not only
         return Update(
             self.settings, turns, lambda: self._open(progress), now=at, whole=not only,

@@ -27,19 +27,22 @@ if TYPE_CHECKING:  # loaded only when something has to be fetched
 @json_option
 @click.option("--install-only", is_flag=True, help="Install and test; leave the engine alone.")
 @click.option("--jitter", is_flag=True, help="First wait for up to jitter_seconds (for cron).")
-def run(*, config: Path, engine: str, as_json: bool, install_only: bool, jitter: bool) -> int:
+@click.option("--textfile", default="", help="Write metrics for node_exporter to this .prom file.")
+def run(
+    *, config: Path, engine: str, as_json: bool, install_only: bool, jitter: bool, textfile: str
+) -> int:
     """Bring the engines up to date and prove what they run.
 
     Prints one line for each engine. Exit codes: 0 done, 1 failed with the last good state kept,
     2 settings, 3 refused as untrusted, 4 licence or credential, 5 engine refused or went back,
     6 installed but unproven.
     """
-    host = Host.load(config)
+    host = Host.load(config, textfile=textfile)
     if jitter:
         time.sleep(random.uniform(0, host.settings.jitter_seconds))  # noqa: S311 - spreads load
     with _bars(wanted=not as_json and sys.stderr.isatty()) as progress:
         report = runs.run(
-            lambda: Host.load(config, trying=True).update(
+            lambda: Host.load(config, trying=True, textfile=textfile).update(
                 at=now(), only=engine, ask_engine=not install_only, progress=progress
             ),
             _note,
