@@ -9,6 +9,7 @@ from keys.console import LazyGroup
 
 COMMANDS = {
     "check": "updater.cli.inspect:check",
+    "check-config": "updater.cli.config:check_config",
     "daemon": "updater.cli.run:daemon",
     "enrol": "updater.cli.enrol:enrol",
     "history": "updater.cli.inspect:history",

@@ -10,12 +10,13 @@ import click
 import msgspec
 
 from keys.errors import Error, UsageError
+from updater.cli.config import standing
 from updater.cli.host import Host, now, say
 from updater.cli.options import config_option, engine_option, json_option
 from updater.history import Entry
 from updater.place import Place, last_run
 from updater.report import judge, worst
-from updater.verify import Finding, Verifier
+from updater.verify import Verifier, metadata_findings
 
 _AGE = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -69,6 +70,7 @@ def status(*, config: Path, engine: str, as_json: bool) -> None:
     told = {
         "last_run": msgspec.to_builtins(last),
         "engines": [_told(place) for place in places],
+        "settings": msgspec.to_builtins(host.place.fragments.known().told()),
     }
     if as_json:
         say(msgspec.json.encode(told).decode())
@@ -78,6 +80,8 @@ def status(*, config: Path, engine: str, as_json: bool) -> None:
     say(f"last run {last.at:%Y-%m-%dT%H:%M:%SZ}: exit code {last.exit_code}")
     for trouble in last.all_troubles:
         say(f"  {trouble.message}")
+    for line in standing(host.place.fragments.known()):
+        say(line)
 
 
 @click.command(epilog="Example: sigupdate history --at 2026-03-01T08:00:00Z --engine clamd")
@@ -114,7 +118,7 @@ def verify(*, config: Path, engine: str, as_json: bool) -> int:
         for turn in host.turns(at=now(), only=engine)
         for finding in Verifier(turn.place, turn.engine).findings()
     ]
-    findings += _metadata(host)
+    findings += metadata_findings(host.settings, host.place, now=now())
     if as_json:
         say(msgspec.json.encode([msgspec.to_builtins(f) for f in findings]).decode())
     else:
@@ -123,21 +127,6 @@ def verify(*, config: Path, engine: str, as_json: bool) -> int:
         if not findings:
             say("all files are as installed")
     return worst(finding.exit_code for finding in findings)
-
-
-def _metadata(host: Host) -> Iterator[Finding]:
-    """Verify the trusted metadata of every repository again, from disk alone."""
-    from keys.trust.repository import Repository  # noqa: PLC0415 - loads the TUF library
-
-    for settings in host.settings.repository:
-        folder = host.place.trust(settings.name)
-        repository = Repository(settings.name, folder / "metadata", folder / "clock.json")
-        what = f"repository {settings.name}"
-        try:
-            for reason in repository.load(now=now()).reasons:
-                yield Finding(what, reason)
-        except Error as exc:
-            yield Finding(what, str(exc), exc.exit_code)
 
 
 def _told(place: Place) -> dict[str, Any]:
