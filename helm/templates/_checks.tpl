@@ -1,0 +1,98 @@
+{{/* Combinations that cannot work are refused before anything is installed. */}}
+
+{{- define "sigmirror.checks" -}}
+{{- $several := gt (int (include "sigmirror.mostReplicas" .)) 1 -}}
+{{- $shared := has "ReadWriteMany" .Values.persistence.accessModes -}}
+{{- $onVolume := eq .Values.store.type "volume" -}}
+{{- $inProcess := eq (include "sigmirror.pullsItself" .) "true" -}}
+{{- $raw := not (empty .Values.configRaw) -}}
+{{- $serve := default dict .Values.config.serve -}}
+{{- $fleet := default dict .Values.config.fleet -}}
+{{- $access := default "open" $serve.access -}}
+{{- if and $several $inProcess -}}
+{{- fail "puller.kind=InProcess: with several replicas each would pull and sign; set puller.kind=CronJob or Deployment" -}}
+{{- end -}}
+{{- if and $several $onVolume (not $shared) -}}
+{{- fail "several replicas read one volume: set store.type=s3, or persistence.accessModes=[ReadWriteMany]" -}}
+{{- end -}}
+{{- if and $onVolume (not $inProcess) (not $shared) -}}
+{{- fail "puller.kind: a puller of its own writes where the mirror reads: set store.type=s3, or persistence.accessModes=[ReadWriteMany]" -}}
+{{- end -}}
+{{- if and (eq .Values.store.type "s3") (not .Values.store.s3.url) -}}
+{{- fail "store.s3.url: missing, such as s3://definitions/mirror" -}}
+{{- end -}}
+{{- if and .Values.founding.existingConfigMap (not $onVolume) -}}
+{{- fail "founding: only for store.type=volume; `sigmirror init --store s3://…` founds a repository in a bucket" -}}
+{{- end -}}
+{{- if and .Values.tls.terminatedByProxy .Values.tls.existingSecret -}}
+{{- fail "tls.terminatedByProxy: with tls.existingSecret the mirror does TLS itself; empty one of them" -}}
+{{- end -}}
+{{- if and .Values.tls.terminatedByProxy (empty .Values.tls.trustedProxies) -}}
+{{- fail "tls.trustedProxies: empty, though tls.terminatedByProxy is set: name the ingress controller's networks" -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (lt (int .Values.autoscaling.maxReplicas) (int .Values.autoscaling.minReplicas)) -}}
+{{- fail "autoscaling.maxReplicas: less than autoscaling.minReplicas" -}}
+{{- end -}}
+{{- if and (eq .Values.puller.kind "CronJob") (lt (int .Values.puller.activeDeadlineSeconds) (int .Values.puller.waitSeconds)) -}}
+{{- fail "puller.activeDeadlineSeconds: a pull may wait for longer (puller.waitSeconds)" -}}
+{{- end -}}
+{{- if not $raw -}}
+{{- range $key := list "store" "signing" -}}
+{{- if hasKey $.Values.config $key -}}
+{{- fail (printf "config.%s: the chart writes it: see the values %s.*" $key $key) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key := list "listen" "metrics_listen" "tls" "tls_terminated_by_proxy" "trusted_proxies" -}}
+{{- if hasKey $serve $key -}}
+{{- fail (printf "config.serve.%s: the chart writes it: see the values service.* and tls.*" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key := list "database" "database_password_file" -}}
+{{- if hasKey $fleet $key -}}
+{{- fail (printf "config.fleet.%s: the chart writes it: see the values fleet.postgresql.*" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (ne $access "open") (not .Values.tls.existingSecret) (not .Values.tls.terminatedByProxy) -}}
+{{- fail (printf "config.serve.access=%s: credentials would travel in the clear: set tls.existingSecret, or tls.terminatedByProxy with tls.trustedProxies" $access) -}}
+{{- end -}}
+{{- if and $several (not .Values.fleet.postgresql.url) (ne (toString (default true $fleet.enabled)) "false") (not (and (hasKey $fleet "enabled") (not $fleet.enabled))) -}}
+{{- fail "fleet: several replicas take reports into one PostgreSQL: set fleet.postgresql.url, or config.fleet.enabled=false" -}}
+{{- end -}}
+{{- include "sigmirror.checks.rhythm" . -}}
+{{- end -}}
+{{- if .Values.scanner.enabled -}}
+{{- include "sigmirror.checks.scanner" . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Roles are signed anew at a quarter of their validity, by whoever pulls. */}}
+{{- define "sigmirror.checks.rhythm" -}}
+{{- $expiry := default dict .Values.config.expiry -}}
+{{- $shortest := min (int (default 259200 $expiry.timestamp_seconds)) (int (default 604800 $expiry.snapshot_seconds)) (int (default 2592000 $expiry.channels_seconds)) -}}
+{{- if and (eq .Values.puller.kind "CronJob") (gt (mul 240 (int .Values.puller.everyMinutes)) (int64 $shortest)) -}}
+{{- fail (printf "puller.everyMinutes=%d: more than a quarter of the shortest role expiry (%d s): roles would expire between two pulls" (int .Values.puller.everyMinutes) $shortest) -}}
+{{- end -}}
+{{- $rollout := default dict .Values.config.rollout -}}
+{{- if and (eq .Values.puller.kind "CronJob") .Values.config.canary (not (and (hasKey $rollout "automatic") (not $rollout.automatic))) -}}
+{{- fail "config.canary: stable follows canary by itself only where something runs all the time: set puller.kind=Deployment, or config.rollout.automatic=false" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "sigmirror.checks.scanner" -}}
+{{- if and (eq .Values.scanner.kind "CronJob") (not .Values.scanner.shared.existingClaim) -}}
+{{- fail "scanner.shared.existingClaim: missing: the volume that the clamd elsewhere reads" -}}
+{{- end -}}
+{{- if and .Values.scanner.enabled (empty .Values.scanner.channels) (not .Values.scanner.configRaw) -}}
+{{- fail "scanner.channels: empty: name the channels that the engine reads" -}}
+{{- end -}}
+{{- range $key := list "mirrors" "credential_file" "state" "repository" "engine" "interval_seconds" "ca_file" -}}
+{{- if hasKey $.Values.scanner.config $key -}}
+{{- fail (printf "scanner.config.%s: the chart writes it: see the values scanner.*" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key := list "LocalSocket" "TCPSocket" "TCPAddr" "DatabaseDirectory" "User" "Foreground" -}}
+{{- if hasKey $.Values.scanner.clamd.config $key -}}
+{{- fail (printf "scanner.clamd.config.%s: the chart writes it" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
