@@ -81,6 +81,7 @@ async def observe(site: MirrorSite, *, now: datetime) -> Observed:
         uses=_uses(summary) if known else {},
         notices=_notices(summary),
         problems=len(status.problems),
+        handed_over={one.name: bool(one.handed_over) for one in status.repositories},
         ways=_ways(site),
     )
 

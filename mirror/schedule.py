@@ -8,7 +8,7 @@ from typing import Self
 
 import structlog
 
-from keys.errors import Error, LockedError
+from keys.errors import Error, HandedOverError, LockedError
 from mirror.edition import Order
 from mirror.pulls import Result
 from mirror.site import MirrorSite
@@ -25,6 +25,7 @@ def schedule_of(site: MirrorSite, clock: Callable[[], datetime]) -> "Schedule":
     """Make the schedule of a mirror's upstreams; every pull opens its upstream anew."""
 
     async def pull(name: str) -> Result:
+        await site.check_in_charge()
         return await site.ingest(name).pull(now=clock(), by=ORDER, by_hand=False)
 
     async def renew(now: datetime) -> tuple[str, ...]:
@@ -120,6 +121,11 @@ class Schedule:
             await work
         except LockedError:
             return
+        except HandedOverError as exc:
+            message = str(exc)
+            if self._told.get("handover") != message:
+                structlog.get_logger().warning("handed-over", message=message, hint=exc.hint)
+            self._told["handover"] = message
         except Error as exc:
             message = str(exc)
             if self._told.get(what) != message:

@@ -72,6 +72,15 @@ class MirrorSite:
         """Open one of them."""
         return StoredRepository(self.store, name)
 
+    async def check_in_charge(self) -> None:
+        """Make sure that this mirror signs, before anything is pulled for it.
+
+        Raises:
+            HandedOverError: another one signs instead.
+
+        """
+        await self.repository().check_in_charge()
+
     @property
     def editions(self) -> Editions:
         """The site repository's next editions."""

@@ -67,12 +67,13 @@ class Channel(msgspec.Struct, frozen=True):
 
 
 class RepositoryStatus(msgspec.Struct, frozen=True):
-    """One repository, or why it cannot be read."""
+    """One repository, or why it cannot be read; ``handed_over`` names who signs it instead."""
 
     name: str
     roles: list[Role] = []
     channels: list[Channel] = []
     error: str = ""
+    handed_over: str = ""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -130,6 +131,7 @@ async def _repository(
 ) -> RepositoryStatus:
     repository = site.repository(name)
     try:
+        handover = await repository.handover()
         publisher = Publisher((await repository.in_force()).metadata, {})
         channels = [
             _channel(
@@ -143,7 +145,12 @@ async def _repository(
         return RepositoryStatus(name, error=str(exc))
     state = publisher.state
     roles = [_role(role, state.version(role), state.expires(role), now) for role in state]
-    return RepositoryStatus(name, sorted(roles, key=lambda role: role.expires), channels)
+    return RepositoryStatus(
+        name,
+        sorted(roles, key=lambda role: role.expires),
+        channels,
+        handed_over=f"{handover.to} on {handover.at:%Y-%m-%d %H:%M}Z" if handover else "",
+    )
 
 
 def _role(name: str, version: int, expires: datetime, now: datetime) -> Role:
@@ -196,12 +203,13 @@ def _holds(repository: RepositoryStatus) -> Iterator[str]:
 def _troubles(repository: RepositoryStatus) -> Iterator[str]:
     if repository.error:
         yield f"repository {repository.name}: {repository.error}"
-    for role in repository.roles:
-        where = f"repository {repository.name}: role {role.name}"
-        if role.days_left <= 0:
-            yield f"{where}: expired on {role.expires:%Y-%m-%d}"
-        elif role.name in OFFLINE_ROLES and role.days_left < OFFLINE_WARNING.days:
-            yield f"{where}: expires on {role.expires:%Y-%m-%d}; its holders must sign it"
+    if repository.handed_over:
+        yield (
+            f"repository {repository.name}: handed over to {repository.handed_over}: it is served "
+            "here as it was, and nothing is pulled or signed; stop this mirror once no host asks it"
+        )
+    else:
+        yield from _expiring(repository)
     for channel in repository.channels:
         offered = {release.sequence for release in channel.releases}
         for track, number in channel.chosen.items():
@@ -210,6 +218,15 @@ def _troubles(repository: RepositoryStatus) -> Iterator[str]:
                     f"repository {repository.name}: channel {channel.name}: {track} is release "
                     f"{number} by this site's choice, and the vendor no longer offers it"
                 )
+
+
+def _expiring(repository: RepositoryStatus) -> Iterator[str]:
+    for role in repository.roles:
+        where = f"repository {repository.name}: role {role.name}"
+        if role.days_left <= 0:
+            yield f"{where}: expired on {role.expires:%Y-%m-%d}"
+        elif role.name in OFFLINE_ROLES and role.days_left < OFFLINE_WARNING.days:
+            yield f"{where}: expires on {role.expires:%Y-%m-%d}; its holders must sign it"
 
 
 def _refused(site: MirrorSite) -> Iterator[str]:

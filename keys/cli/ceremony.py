@@ -122,6 +122,7 @@ def renew(
     the same command with his keys. A running mirror takes up what is complete by itself.
     """
     layout, secret = Layout(folder), passphrase(passphrase_file, PASSPHRASE_VARIABLE)
+    layout.check_in_charge()
     state, taken = State.verified(layout.read()), layout.taken()
     signers = list(open_ring(offline or layout.offline, secret).values())
     expires = now() + timedelta(days=days)

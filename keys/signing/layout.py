@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keys import files
-from keys.errors import StateError
+from keys.errors import HandedOverError, StateError
+from keys.model.handover import HANDOVER_FILE
 from keys.signing.state import versions_taken, wanted
 
 SITE = "site"
@@ -55,6 +56,16 @@ class Layout:
             raise StateError(
                 f"{self.metadata}: {exc.strerror or exc}", hint="run `sigkeys init` first"
             ) from exc
+
+    def check_in_charge(self) -> None:
+        """Make sure that this is where the repository is signed.
+
+        Raises:
+            HandedOverError: it was handed over.
+
+        """
+        if (self.repository / HANDOVER_FILE).exists():
+            raise HandedOverError(f"{self.repository}: was handed over: nothing is signed here")
 
     def read(self) -> dict[str, bytes]:
         """Read the metadata in force, by role; nothing is verified yet.

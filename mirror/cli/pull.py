@@ -31,6 +31,7 @@ def pull(*, config: Path, as_json: bool, wait: float, upstream: str | None) -> i
     the last failure's also where the next pull is not due yet.
     """
     site = open_site(config, pulls=True)
+    asyncio.run(site.check_in_charge())
     names = [upstream] if upstream else [one.name for one in site.settings.upstream]
     codes, told = [0], []
     for name in names:

@@ -39,6 +39,7 @@ class Observed:
     ``hosts`` counts them by state, and is None where there is no fleet or its database did not
     answer; ``fleet_up`` tells which, and is None where no reports are taken. ``notices`` counts
     those that are open by kind, ``ways`` are the ways of telling that fail.
+    ``handed_over`` tells of each repository whether another machine signs it.
     """
 
     at: datetime
@@ -48,6 +49,7 @@ class Observed:
     uses: Mapping[str, Use] = field(default_factory=dict)
     notices: Mapping[str, int] = field(default_factory=dict)
     problems: int = 0
+    handed_over: Mapping[str, bool] = field(default_factory=dict)
     ways: Mapping[str, bool] = field(default_factory=dict)
 
 
@@ -63,6 +65,15 @@ def observed_gauges(observed: Observed | None) -> Iterator[Metric]:
     yield from _fleet(observed)
     yield from _uses(observed.uses if observed else {})
     yield from _notices(observed)
+    yield gauge(
+        "handed_over",
+        "1 while another machine signs a repository: here it is only served.",
+        ("repository",),
+        (
+            ((name,), float(gone))
+            for name, gone in (observed.handed_over if observed else {}).items()
+        ),
+    )
 
 
 def _tracks(tracks: Sequence[Track]) -> Iterator[Metric]:
