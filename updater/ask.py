@@ -53,15 +53,15 @@ class Asker:
         status, _, data = self._asked(path, None)
         return status, data
 
-    def post(self, path: str, body: bytes) -> tuple[int, float]:
-        """Send a body to a path; return status and the seconds of Retry-After.
+    def post(self, path: str, body: bytes) -> tuple[int, float, bytes]:
+        """Send a body to a path; return status, the seconds of Retry-After, and the answer.
 
         Raises:
             UnusualError: as ``get``.
 
         """
-        status, wait, _ = self._asked(path, body)
-        return status, float(wait[:9]) if wait.isascii() and wait.isdigit() else 0.0
+        status, wait, data = self._asked(path, body)
+        return status, float(wait[:9]) if wait.isascii() and wait.isdigit() else 0.0, data
 
     def _asked(self, path: str, body: bytes | None) -> tuple[int, str, bytes]:
         if not self._usable:

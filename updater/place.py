@@ -14,6 +14,7 @@ from updater.quarantine import QuarantineFile
 from updater.report import NEVER_RUN, RunReport
 from updater.settings import EngineSettings, Settings
 from updater.state import EngineState, Generation, MarkerRecord, StateFile, read
+from updater.taskbook import TaskBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ class HostPlace:
     def fragments(self) -> FragmentFile:
         """What is known of the settings the site signs."""
         return FragmentFile(self.root / "fragment.json")
+
+    @property
+    def tasks(self) -> TaskBook:
+        """What is remembered of the site's tasks."""
+        return TaskBook(self.root / "tasks")
 
     @property
     def outbox(self) -> Path:

@@ -5,6 +5,7 @@ it, the next one goes without the fragment, and the two are compared.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from updater.report import RunReport
 from updater.update import Update
@@ -12,8 +13,16 @@ from updater.update import Update
 MAX_RUNS = 5
 
 
-def run(open_run: Callable[[], Update], note: Callable[[str], None] = lambda _: None) -> RunReport:
-    """Run until nothing is left to be tried; return the last run's report.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the last run ended, and the tasks that the mirror handed out when it was told."""
+
+    report: RunReport
+    handed: tuple[bytes, ...] = ()
+
+
+def run(open_run: Callable[[], Update], note: Callable[[str], None] = lambda _: None) -> Ended:
+    """Run until nothing is left to be tried; return how the last run ended.
 
     ``note`` is told of fragments that were set aside.
 
@@ -27,5 +36,5 @@ def run(open_run: Callable[[], Update], note: Callable[[str], None] = lambda _: 
         for text in update.notes:
             note(text)
         if update.is_last:
-            return report
-    return open_run().run()
+            return Ended(report, update.handed)
+    return Ended(open_run().run())

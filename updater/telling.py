@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from keys.credentials import read_credential
-from keys.errors import Error, SettingsError
+from keys.errors import Error, FormatError, SettingsError
 from keys.model.release import encode
 from keys.model.report import (
     MAX_HISTORY_BYTES,
@@ -26,6 +26,7 @@ from keys.model.report import (
     HostReport,
     signed_text,
 )
+from keys.model.task import decode_answer
 from updater.account import compose, counted
 from updater.outbox import Outbox, Series
 from updater.place import HostPlace, Place
@@ -44,9 +45,9 @@ _TAKES_NONE = frozenset({404, 405, 501})
 
 
 class Post(Protocol):
-    """Sends bytes to a path below the mirrors' addresses; returns status and Retry-After."""
+    """Sends bytes to a path below the mirrors' addresses; returns status, Retry-After, answer."""
 
-    def __call__(self, path: str, body: bytes) -> tuple[int, float]:
+    def __call__(self, path: str, body: bytes) -> tuple[int, float, bytes]:
         """Send.
 
         Raises:
@@ -58,11 +59,15 @@ class Post(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What came of telling: reports sent, reports that wait, and why they do."""
+    """What came of telling: reports sent, reports that wait, and why they do.
+
+    ``tasks`` are what the mirror answered that there is to do; nobody vouches for them yet.
+    """
 
     sent: int
     waiting: int
     note: str = ""
+    tasks: tuple[bytes, ...] = ()
 
 
 class Teller:
@@ -76,6 +81,8 @@ class Teller:
         self._now = now
         self._fragments = host.fragments
         self._outbox = Outbox(host.outbox)
+        self._book = host.tasks
+        self._handed: tuple[bytes, ...] = ()
 
     def tell(self, run: RunReport, occasion: str) -> Told | None:
         """Report a run, and send what waits; nothing that goes wrong is raised.
@@ -96,7 +103,10 @@ class Teller:
                 at=self._now,
                 known=self._fragments.known(),
             )
+            answers = self._book.answers()
+            report = msgspec.structs.replace(report, tasks=tuple(answers.values()))
             self._outbox.put(counted(report, self._settings.report))
+            self._book.forget(answers)
             return self._send(host)
         except Error as exc:
             return Told(0, len(self._outbox.waiting()), str(exc))
@@ -116,7 +126,7 @@ class Teller:
             if note:
                 break
             sent += 1
-        return Told(sent, len(self._outbox.waiting()), note)
+        return Told(sent, len(self._outbox.waiting()), note, self._handed)
 
     def _send_one(self, path: str, number: int, *, newest: bool) -> str:
         """Send one report; return why it, and those after it, have to wait."""
@@ -128,13 +138,14 @@ class Teller:
         if newest:
             report, told = self._with_history(report, told)
         try:
-            status, wait = self._post(path, encode(report))
+            status, wait, answer = self._post(path, encode(report))
         except Error as exc:
             return self._quiet(str(exc), 0.0)
         if status in {200, 202, 204} or status in _GONE_FOR_GOOD:
             self._outbox.drop(number)
             note = "" if status < 300 else f"the mirror refused report {number}: HTTP {status}"
             self._remember(told=told if status < 300 else None, note=note, at=self._now)
+            self._handed = _tasks(answer) if status == 200 else ()
             return ""
         if status in _TAKES_NONE:
             return self._quiet("the mirror takes no reports", REFUSED_HOURS * 3600.0)
@@ -200,6 +211,14 @@ def reporting_name(settings: Settings) -> str:
     if member and not MEMBER.fullmatch(member):
         raise SettingsError(f"report.member: {member!r}: use letters, digits, . _ -")
     return f"{name}{MEMBER_SEPARATOR}{member}" if member else name
+
+
+def _tasks(answer: bytes) -> tuple[bytes, ...]:
+    """Return the tasks in an answer; none where it is not one."""
+    try:
+        return tuple(bytes(one) for one in decode_answer(answer).tasks)
+    except FormatError:
+        return ()
 
 
 def _gained(place: Place, after: str, left: int) -> tuple[tuple[str, ...], str, int]:

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from keys.errors import Error, TrustError
@@ -12,7 +13,8 @@ from updater import combine
 from updater.engines.base import Engine
 from updater.install import FILE_MODE, FOLDER_MODE, on_disk
 from updater.library import Library, digest
-from updater.place import Place
+from updater.place import HostPlace, Place
+from updater.settings import Settings
 from updater.state import Generation
 
 
@@ -96,6 +98,21 @@ class Verifier:
 
     def _finding(self, what: str, exit_code: int = 1) -> Finding:
         return Finding(self._place.name, what, exit_code)
+
+
+def metadata_findings(settings: Settings, host: HostPlace, *, now: datetime) -> Iterator[Finding]:
+    """Verify the trusted metadata of every repository again, from disk alone."""
+    from keys.trust.repository import Repository  # noqa: PLC0415 - loads the TUF library
+
+    for one in settings.repository:
+        folder = host.trust(one.name)
+        repository = Repository(one.name, folder / "metadata", folder / "clock.json")
+        what = f"repository {one.name}"
+        try:
+            for reason in repository.load(now=now).reasons:
+                yield Finding(what, reason)
+        except Error as exc:
+            yield Finding(what, str(exc), exc.exit_code)
 
 
 def _names(folder: Path, *, folders: bool = False) -> list[str]:

@@ -7,7 +7,6 @@ misunderstood is refused: a later ``schema``, or a ``kind`` nobody here knows.
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -179,7 +178,9 @@ def check_cron(cron: str, tz: str, now: datetime) -> None:
 
 def _newest(cron: str, tz: str, now: datetime) -> datetime | None:
     """Return the last instant of an expression that is not after ``now``."""
-    from cronsim import CronSim, CronSimError  # noqa: PLC0415 - only where a task comes again
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - only where a task comes again
+
+    from cronsim import CronSim, CronSimError  # noqa: PLC0415 - as above
 
     try:
         local = (now + timedelta(seconds=1)).replace(microsecond=0).astimezone(ZoneInfo(tz))

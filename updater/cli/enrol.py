@@ -140,12 +140,12 @@ def _admit(settings: Settings, invitation: Invitation, place: Path) -> None:
 
 def _asked(fetcher: Fetcher, body: bytes) -> int:
     """Ask to be admitted; wait while the mirror has too many to admit."""
-    status, wait = fetcher.post(ENROL_PATH, body)
+    status, wait, _ = fetcher.post(ENROL_PATH, body)
     for _ in range(MAX_TRIES):
         if status != 429:
             break
         time.sleep(min(max(wait, 1.0), MAX_WAIT_SECONDS))
-        status, wait = fetcher.post(ENROL_PATH, body)
+        status, wait, _ = fetcher.post(ENROL_PATH, body)
     return status
 
 

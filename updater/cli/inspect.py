@@ -1,7 +1,6 @@
 """`sigupdate status`, `check`, `history`, `verify`: what is, what was, and whether it still is."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any

@@ -4,6 +4,7 @@ import random
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,11 @@ import click
 import msgspec
 
 from keys.errors import UnprovenError, UsageError
+from keys.model.report import TaskTold
 from updater import runs
 from updater.cli.host import Host, complain, now, say
 from updater.cli.options import config_option, engine_option, json_option
+from updater.cli.tasks import as_text, carry_out, trying
 from updater.report import RunReport
 
 if TYPE_CHECKING:  # loaded only when something has to be fetched
@@ -41,13 +44,14 @@ def run(
     if jitter:
         time.sleep(random.uniform(0, host.settings.jitter_seconds))  # noqa: S311 - spreads load
     with _bars(wanted=not as_json and sys.stderr.isatty()) as progress:
-        report = runs.run(
+        ended = runs.run(
             lambda: Host.load(config, trying=True, textfile=textfile).update(
                 at=now(), only=engine, ask_engine=not install_only, progress=progress
             ),
             _note,
         )
-    return _tell(report, as_json=as_json)
+    told = [] if install_only else carry_out(trying(config), ended.handed)
+    return _tell(ended.report, told, as_json=as_json)
 
 
 @click.command(epilog="Example: sigupdate daemon --config /etc/sigmirror/sigupdate.toml")
@@ -77,12 +81,16 @@ def daemon(*, config: Path) -> None:
         )
 
     def once() -> bool:
-        code = _tell(runs.run(lambda: load().update(at=now()), _note), as_json=False)
+        ended = runs.run(lambda: load().update(at=now()), _note)
+        code = _tell(ended.report, carry_out(load, ended.handed), as_json=False)
         sys.stdout.flush()
         return code == UnprovenError.exit_code
 
     def beat() -> None:
-        load().update(at=now()).heartbeat()
+        told = load().update(at=now()).heartbeat()
+        for one in carry_out(load, told.tasks if told else (), refreshed=False):
+            say(as_text(one))
+        sys.stdout.flush()
 
     looping = Daemon(once, rhythm, beat)
     looping.watch_signals()
@@ -103,10 +111,14 @@ def report(*, config: Path, as_json: bool) -> int:
             "this host reports to no mirror",
             hint="set credential_file, and report.enabled = true",
         )
+    done = carry_out(trying(config), told.tasks, refreshed=False)
     if as_json:
-        say(msgspec.json.encode(told).decode())
+        plain = {"sent": told.sent, "waiting": told.waiting, "note": told.note}
+        say(msgspec.json.encode(plain | _tasks_plain(done)).decode())
     else:
         say(f"{told.sent} sent, {told.waiting} waiting" + (f": {told.note}" if told.note else ""))
+        for one in done:
+            say(as_text(one))
     return int(bool(told.waiting) or not told.sent)
 
 
@@ -114,17 +126,24 @@ def _note(text: str) -> None:
     complain(text, "the settings before it stay in force")
 
 
-def _tell(report: RunReport, *, as_json: bool) -> int:
-    """Print how a run ended, one line for each engine; return its exit code."""
+def _tell(report: RunReport, done: Sequence[TaskTold], *, as_json: bool) -> int:
+    """Print how a run ended, one line for each engine and task; return its exit code."""
     if as_json:
-        told = {"changed": report.changed, **msgspec.to_builtins(report)}
+        told = {"changed": report.changed, **msgspec.to_builtins(report), **_tasks_plain(done)}
         say(msgspec.json.encode(told).decode())
         return report.exit_code
     for engine in report.engines:
         say(engine.line)
+    for one in done:
+        say(as_text(one))
     for trouble in report.all_troubles:
         complain(trouble.message, trouble.hint)
     return report.exit_code
+
+
+def _tasks_plain(done: Sequence[TaskTold]) -> dict[str, object]:
+    """Write the tasks that were done for JSON, where there were any."""
+    return {"tasks": [msgspec.to_builtins(one) for one in done]} if done else {}
 
 
 def _bars(*, wanted: bool) -> "AbstractContextManager[Progress | None]":

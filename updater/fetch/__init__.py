@@ -124,7 +124,7 @@ class Fetcher:
         self._mirrors.fetch(path, small, first_answer=path.endswith(".root.json"))
         return small.data
 
-    def post(self, path: str, body: bytes) -> tuple[int, float]:
+    def post(self, path: str, body: bytes) -> tuple[int, float, bytes]:
         """Send a body to a path below the mirrors' addresses; as ``Mirrors.post``."""
         return self._mirrors.post(path, body)
 

@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 USER_AGENT = "sigupdate"
+MAX_ANSWER_BYTES = 64 << 10  # to what was sent
+MAX_ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,17 @@ def check_mirror(url: str, way: Way) -> str:
     return url.rstrip("/")
 
 
+def _short(response: "BaseHTTPResponse") -> bytes:
+    """Read an answer that is short."""
+    until, data = time.monotonic() + MAX_ANSWER_SECONDS, b""
+    while len(data) <= MAX_ANSWER_BYTES and time.monotonic() < until:
+        more = response.read1(MAX_ANSWER_BYTES + 1, decode_content=False)
+        if not more:
+            return data
+        data += more
+    return b""
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -94,8 +108,10 @@ class Connections:
         with _translated(url), contextlib.closing(self._follow(url, headers)) as response:
             yield response
 
-    def post(self, url: str, body: bytes) -> tuple[int, Mapping[str, str]]:
-        """Send a body; return status and headers. No redirect is followed.
+    def post(self, url: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        """Send a body; return status, headers, and a short answer. No redirect is followed.
+
+        An answer longer than ``MAX_ANSWER_BYTES`` or ``MAX_ANSWER_SECONDS`` counts as an empty one.
 
         Raises:
             FetchError, RefusedError: as ``get``.
@@ -104,8 +120,8 @@ class Connections:
         sent = {"Content-Type": "application/json"}
         with _translated(url):
             response = self._request(url, sent, with_credential=True, body=body)
-            response.close()
-            return response.status, response.headers
+            with contextlib.closing(response):
+                return response.status, response.headers, _short(response)
 
     def _follow(self, url: str, headers: Mapping[str, str]) -> "BaseHTTPResponse":
         home = origin(url)

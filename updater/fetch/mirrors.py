@@ -93,8 +93,10 @@ class Mirrors:
                 raise error
             self._pace.wait(self._delay(error, attempt), path)
 
-    def post(self, path: str, body: bytes) -> tuple[int, float]:
-        """Send a body to the first mirror that answers; return status and Retry-After seconds.
+    def post(self, path: str, body: bytes) -> tuple[int, float, bytes]:
+        """Send a body to the first mirror that answers.
+
+        Returns status, the seconds of Retry-After, and the answer where it is a short one.
 
         Raises:
             FetchError: no mirror answered.
@@ -103,12 +105,12 @@ class Mirrors:
         errors: list[FetchError] = []
         for address in self._addresses:
             try:
-                status, headers = self._connections.post(f"{address}/{path}", body)
+                status, headers, data = self._connections.post(f"{address}/{path}", body)
             except FetchError as exc:
                 errors.append(exc)
                 continue
             wait = answers.retry_after(headers.get("Retry-After", ""), now=datetime.now(UTC))
-            return status, wait
+            return status, wait, data
         raise errors[0]
 
     def _round(self, path: str, download: Download, *, first_answer: bool) -> Error | None:
