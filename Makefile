@@ -6,7 +6,7 @@ WORKERS ?= 2
 # Debian keeps clamd where a user's PATH does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help demo test test-quick check format lint types imports bench setup compiled clean
+.PHONY: help demo test test-quick check format lint types imports bench deb setup compiled clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ imports: setup ## layers and forbidden imports
 
 bench: setup ## measure; a table, and JSON rows in benchmarks/results/
 	@$(BIN)/python -m benchmarks
+
+deb: ## a Debian package for this machine's release and architecture, in dist/
+	@packaging/deb/build dist
 
 setup: .venv/ready ## an environment in .venv, by uv where present, else by venv and pip
 

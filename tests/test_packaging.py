@@ -115,7 +115,8 @@ def test_the_cron_line_names_user_and_command_and_leaves_systemd_hosts_alone() -
     *times, user, command = jobs[0].split(maxsplit=6)
     assert len(times) == 5
     assert user == layout.USER
-    assert command.startswith("test -d /run/systemd/system || sigupdate run")
+    assert command.startswith("test -d /run/systemd/system || test ! -e /etc/sigmirror/")
+    assert command.endswith("|| sigupdate run --jitter")
     assert text.endswith("\n")  # cron ignores a last line without
 
 

@@ -49,10 +49,10 @@ def _layers() -> list[str]:
     return [*WRITABLE, *sorted(hidden - {"/"})]
 
 
-def _opening() -> str:
+def _opening(more: Sequence[str]) -> str:
     """Write the script that lays a layer over each folder and then waits."""
     lines = ["set -e", "mount -t tmpfs -o mode=755 tmpfs /mnt"]
-    for number, folder in enumerate(_layers()):
+    for number, folder in enumerate([*_layers(), *more]):
         changes = f"upperdir=/mnt/{number}/upper,workdir=/mnt/{number}/work"
         lines += [
             f"mkdir -p /mnt/{number}/upper /mnt/{number}/work",
@@ -142,14 +142,14 @@ def _outermost(paths: list[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def machine() -> Iterator[Machine]:
-    """Open the namespace; skip where that is not allowed."""
+def machine(*more: str) -> Iterator[Machine]:
+    """Open the namespace, with layers over more folders; skip where that is not allowed."""
     if os.geteuid() != 0:
         pytest.skip("only root can act as other users")
     if not Path("/etc/clamav/clamd.conf").exists():
         pytest.skip("clamd is not installed: apt-get install clamav clamav-daemon")
     with subprocess.Popen(
-        ["unshare", "--mount", "sh", "-c", _opening()], stdout=subprocess.PIPE, text=True
+        ["unshare", "--mount", "sh", "-c", _opening(more)], stdout=subprocess.PIPE, text=True
     ) as holder:
         try:
             assert holder.stdout is not None
