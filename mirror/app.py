@@ -33,7 +33,6 @@ from mirror.web.enrolment import EnrolmentDesk
 from mirror.web.metrics import Metrics
 from mirror.web.service import IDLE_SECONDS, MAX_HEADER_BYTES, RequestLog, Service
 
-STORE_POLL_SECONDS = 0.25  # a publish, ours or another process', is noticed within twice this
 BACKLOG = 1024
 NO_GRACE_SECONDS = 0.01  # aiohttp would wait for ever for 0
 DATABASE_RETRY_SECONDS = 30.0
@@ -199,10 +198,12 @@ class _Mirror:
         """Notice what other processes publish."""
         async with _task(self._refresh(), "refresh"):
             yield
+        if self._in_force.served.cache:
+            await self._in_force.served.cache.close()
 
     async def _refresh(self) -> None:
         while True:
-            await asyncio.sleep(STORE_POLL_SECONDS)
+            await asyncio.sleep(self._in_force.served.poll_seconds)
             for repository in self._in_force.repositories.by_name.values():
                 await repository.refresh()
 

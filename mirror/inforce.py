@@ -33,6 +33,7 @@ from mirror.site import MirrorSite
 from mirror.watch import Subject
 from mirror.web import tls
 from mirror.web.access import Gate, Proxies
+from mirror.web.cache.opening import Served, open_served
 from mirror.web.gauges import Facts
 from mirror.web.hot import HotRepository
 from mirror.web.native.index import NativeIndex
@@ -53,6 +54,7 @@ class InForce:
     ring: Mapping[str, Signer]
     sidecar_key: SidecarSigner | None
     records: Mapping[str, tuple[Licence, ...]]
+    served: Served
     repositories: Repositories
     certificate: Certificate | None
     changed: list[Callable[[str], None]] = field(default_factory=list)
@@ -74,6 +76,7 @@ class InForce:
             structlog.get_logger().error("problem", cause=str(problem), hint=problem.hint)
         for warning in check.warnings(settings):
             structlog.get_logger().warning("warning", cause=str(warning), hint=warning.hint)
+        served = await open_served(settings.store)
         return cls(
             config=config,
             signs=signs,
@@ -82,7 +85,8 @@ class InForce:
             ring=open_online_ring(settings) if signs else {},
             sidecar_key=open_sidecar_key(settings) if signs else None,
             records=_records(settings, {})[0] if signs else {},
-            repositories=await _open_repositories(settings),
+            served=served,
+            repositories=await _open_repositories(settings, served),
             certificate=Certificate(settings.serve.tls) if settings.serve.tls else None,
         )
 
@@ -116,7 +120,9 @@ class InForce:
     def facts(self) -> Facts:
         """Tell what metrics show; reads the upstreams' memories."""
         snapshots = {name: one.snapshot for name, one in self.repositories.by_name.items()}
-        return read_facts(self.site, snapshots, now=self.clock())
+        facts = read_facts(self.site, snapshots, now=self.clock())
+        reachable = {name: not one.unreachable for name, one in self.repositories.by_name.items()}
+        return replace(facts, cache=self.served.facts(), reachable=reachable)
 
     def subjects(self) -> tuple[Subject, ...]:
         """List what is watched."""
@@ -145,7 +151,7 @@ class InForce:
         _refuse_fixed(self.settings, settings)
         ring = await self._checked_ring(settings) if self.signs else {}
         sidecar_key = open_sidecar_key(settings) if self.signs else None
-        self.repositories = await _open_repositories(settings)
+        self.repositories = await _open_repositories(settings, self.served)
         self.records = _records(settings, self.records)[0] if self.signs else {}
         self.settings, self.ring, self.sidecar_key = settings, ring, sidecar_key
         await self.reload_certificate()
@@ -277,17 +283,20 @@ def _refuse_fixed(old: Settings, new: Settings) -> None:
         raise SettingsError("serve.tls: switching TLS on or off needs a restart")
 
 
-async def _open_repositories(settings: Settings) -> Repositories:
+async def _open_repositories(settings: Settings, served: Served) -> Repositories:
     """Open every repository and the door to them; each is loaded when it is put in force."""
     serve = settings.serve
     door = open_door(serve.access, settings.folder)
     site = MirrorSite(settings, Licences.of(settings).standing)
-    by_name = {name: HotRepository(site.store, name) for name in site.repositories}
+    by_name = {
+        name: HotRepository(served.store, name, served.cache) for name in site.repositories
+    }
     for repository in by_name.values():
         await repository.refresh()
     proxies = Proxies(serve.trusted_proxies, required=serve.tls_terminated_by_proxy)
     return Repositories(
-        store=site.store,
+        store=served.store,
+        elsewhere=served.elsewhere,
         by_name=by_name,
         gate=Gate(door, Throttle(), proxies),
         public=serve.access == "open",

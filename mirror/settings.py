@@ -42,11 +42,21 @@ class StoreSettings(Table, frozen=True):
     region: str = ""  # s3: empty: as boto3 finds it
     addressing: Addressing = "auto"  # s3: the bucket in the path, or in the host name
     lock: Literal["", "folder"] = ""  # s3: "folder": only this machine writes
+    cache: str = ""  # s3: where a mirror keeps what it serves; empty: `cache` in `folder`
+    cache_max_bytes: Positive = 10 << 30
+    blobs: Literal["cache", "redirect"] = "cache"  # s3: how definitions are sent
+    redirect_seconds: Positive = 300  # s3: how long an address that a client is sent to holds
+    poll_seconds: Duration = 1.0  # s3: between two looks at what is published
 
     @property
     def is_bucket(self) -> bool:
         """Whether it is a bucket."""
         return self.url.startswith("s3://")
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where a mirror keeps what it serves of a bucket."""
+        return Path(self.cache or f"{self.folder}/cache")
 
 
 class SigningSettings(Table, frozen=True):
@@ -203,7 +213,7 @@ def problems(settings: Settings) -> Iterator[SettingsError]:
 
 def _store(store: StoreSettings) -> Iterator[SettingsError]:
     if not store.is_bucket:
-        for key in ("folder", "endpoint", "region", "lock"):
+        for key in ("folder", "endpoint", "region", "lock", "cache"):
             if getattr(store, key):
                 yield SettingsError(f"store.{key}: only for a store.url that begins with s3://")
         return
@@ -216,6 +226,8 @@ def _store(store: StoreSettings) -> Iterator[SettingsError]:
             "store.folder: an absolute path is needed: state, quarantine and keys lie there",
             hint='write folder = "/var/lib/sigmirror"',
         )
+    if store.cache and not store.cache.startswith("/"):
+        yield SettingsError("store.cache: an absolute path is needed")
     if store.endpoint and not _ENDPOINT.fullmatch(store.endpoint):
         yield SettingsError(
             "store.endpoint: not a URL such as https://s3.example:9000, without a password"

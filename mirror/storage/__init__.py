@@ -1,14 +1,26 @@
 """Where a repository's bytes lie."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keys.errors import SettingsError
 from mirror.settings import StoreSettings
-from mirror.storage.base import Stat, Store
+from mirror.storage.base import ReadableStore, Stat, Store
 from mirror.storage.filesystem import FilesystemStore
 from mirror.storage.memory import MemoryStore
 
-__all__ = ["FilesystemStore", "MemoryStore", "Stat", "Store", "open_store"]
+if TYPE_CHECKING:
+    from mirror.storage.bucket import BucketStore
+
+__all__ = [
+    "FilesystemStore",
+    "MemoryStore",
+    "ReadableStore",
+    "Stat",
+    "Store",
+    "open_bucket",
+    "open_store",
+]
 
 
 def open_store(settings: StoreSettings) -> Store:
@@ -20,7 +32,7 @@ def open_store(settings: StoreSettings) -> Store:
 
     """
     if settings.is_bucket:
-        return _bucket(settings)
+        return open_bucket(settings)
     scheme, _, path = settings.url.partition("://")
     if scheme != "file" or not path.startswith("/"):
         raise SettingsError(
@@ -30,7 +42,13 @@ def open_store(settings: StoreSettings) -> Store:
     return FilesystemStore(Path(path))
 
 
-def _bucket(settings: StoreSettings) -> Store:
+def open_bucket(settings: StoreSettings, *, hurried: bool = False) -> "BucketStore":
+    """Make a store in a bucket; who is ``hurried`` gives up sooner when it does not answer.
+
+    Raises:
+        SettingsError: boto3 is not installed.
+
+    """
     try:
         from mirror.storage.bucket import BucketStore  # noqa: PLC0415 - boto3 loads slowly
     except ModuleNotFoundError as exc:
@@ -38,4 +56,4 @@ def _bucket(settings: StoreSettings) -> Store:
             f"store.url: {settings.url}: {exc.name} is not installed",
             hint="install sigmirror[server,s3]",
         ) from exc
-    return BucketStore(settings)
+    return BucketStore(settings, hurried=hurried)

@@ -24,8 +24,8 @@ class Stat:
     modified: datetime
 
 
-class Store(Protocol):
-    """Bytes by name. Every method is safe to call from several tasks at once."""
+class ReadableStore(Protocol):
+    """Bytes by name, to read. Every method is safe to call from several tasks at once."""
 
     async def stat(self, name: str) -> Stat | None:
         """Tell an object's length and version, or None when it is not there."""
@@ -58,6 +58,10 @@ class Store(Protocol):
 
         """
         ...
+
+
+class Store(ReadableStore, Protocol):
+    """Bytes by name, to read and to change."""
 
     async def create(self, name: str, content: bytes | Path) -> None:
         """Add an object, whole or not at all, durable on return. A file is copied or linked.

@@ -45,18 +45,20 @@ class Link:
 
 
 @functools.lru_cache(maxsize=8)
-def _link(url: str, region: str, addressing: Addressing) -> Link:
+def _link(url: str, region: str, addressing: Addressing, *, hurried: bool) -> Link:
     """Return the process's one link to an endpoint: stores are opened anew for each use."""
-    return Link(Endpoint(url, region, addressing))
+    return Link(Endpoint(url, region, addressing, hurried=hurried))
 
 
 class BucketStore:
-    """Objects below a prefix of a bucket."""
+    """Objects below a prefix of a bucket; ``hurried`` as of ``Endpoint``."""
 
-    def __init__(self, settings: StoreSettings, *, part_bytes: int = PART_BYTES) -> None:
+    def __init__(
+        self, settings: StoreSettings, *, part_bytes: int = PART_BYTES, hurried: bool = False
+    ) -> None:
         name, _, prefix = settings.url.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self._link = _link(settings.endpoint, settings.region, settings.addressing)
+        self._link = _link(settings.endpoint, settings.region, settings.addressing, hurried=hurried)
         self._bucket = Bucket(self._link.endpoint, name, part_bytes=part_bytes)
         self._trusts_lock = settings.lock == "folder"
         self._locks = FilesystemStore(Path(settings.folder))
@@ -77,6 +79,15 @@ class BucketStore:
         """Return None: there are no files."""
         await self._link.run(self._bucket.stat, self._key(name))
         return None
+
+    async def address(self, name: str, *, seconds: int) -> str:
+        """Return a URL with which anybody may get an object for so long; it is not looked for.
+
+        Raises:
+            StoreError: there are no credentials to sign it with.
+
+        """
+        return await self._link.run(self._bucket.address, self._key(name), seconds)
 
     async def chunks(self, name: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """Stream the bytes from ``start`` to before ``stop``, all from one version."""

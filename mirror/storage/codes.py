@@ -1,6 +1,6 @@
 """What the error codes of S3 mean to a store (pure)."""
 
-from keys.errors import ConflictError, MissingError, StoreError
+from keys.errors import ConflictError, MissingError, StoreError, UnreachableError
 
 _CREDENTIALS = (
     "boto3 finds credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the file that "
@@ -19,6 +19,10 @@ ABSENT = {"404", "NoSuchKey", "NotFound"}
 TAKEN = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
 NO_UPLOAD = {"NoSuchUpload"}
 UNCONDITIONAL = {"501", "NotImplemented"}
+BUSY = {
+    "500", "502", "503", "504",
+    "InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown",
+}  # fmt: skip
 
 
 def error(code: str, name: str, message: str) -> StoreError:
@@ -27,12 +31,14 @@ def error(code: str, name: str, message: str) -> StoreError:
         return MissingError(f"{name}: not in the store")
     if code in TAKEN:
         return ConflictError(f"{name}: exists already")
+    if code in BUSY:
+        return UnreachableError(f"{name}: {code}: {message}")
     return StoreError(f"{name}: {code}: {message}", hint=_HINTS.get(code, ""))
 
 
-def unreachable(name: str, kind: str) -> StoreError:
+def unreachable(name: str, kind: str) -> UnreachableError:
     """Return the error of a store that gave no answer, or a cut one."""
-    return StoreError(
+    return UnreachableError(
         f"{name}: the object store gave no whole answer: {kind}",
         hint="check store.endpoint, and whether the object store is up and can be reached",
     )

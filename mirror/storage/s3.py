@@ -38,14 +38,23 @@ if TYPE_CHECKING:
 ATTEMPTS = 4
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
+HURRIED_ATTEMPTS = 2  # by who serves: its clients wait
+HURRIED_CONNECT_SECONDS = 2.0
+HURRIED_READ_SECONDS = 10.0
 MAX_CONNECTIONS = 16
 _Result = TypeVar("_Result")
 
 
 class Endpoint:
-    """Where buckets are; its client keeps its connections, and may be used by several threads."""
+    """Where buckets are; its client keeps its connections, and may be used by several threads.
 
-    def __init__(self, url: str, region: str, addressing: Addressing) -> None:
+    Who is ``hurried`` gives up sooner on a store that does not answer.
+    """
+
+    def __init__(
+        self, url: str, region: str, addressing: Addressing, *, hurried: bool = False
+    ) -> None:
+        self._hurried = hurried
         self._url = url
         self._region = region
         self._addressing = addressing
@@ -59,14 +68,16 @@ class Endpoint:
 
     @cached_property
     def _client(self) -> "S3Client":
+        attempts = HURRIED_ATTEMPTS if self._hurried else ATTEMPTS
         return boto3.session.Session().client(
             "s3",
             endpoint_url=self._url or None,
             region_name=self._region or None,
             config=Config(
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-                retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+                signature_version="s3v4",  # addresses would be signed in an older way
+                connect_timeout=HURRIED_CONNECT_SECONDS if self._hurried else CONNECT_SECONDS,
+                read_timeout=HURRIED_READ_SECONDS if self._hurried else READ_SECONDS,
+                retries={"total_max_attempts": attempts, "mode": "standard"},
                 max_pool_connections=MAX_CONNECTIONS,
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
@@ -115,6 +126,13 @@ class Bucket:
         if promised and hashlib.sha256(data).hexdigest() != promised:
             raise StoreError(f"{key}: not the bytes that were written", hint="restore the object")
         return data
+
+    def address(self, key: str, seconds: int) -> str:
+        """Return a URL with which anybody may get an object for so long."""
+        with _translated(key):
+            return self._client.generate_presigned_url(
+                "get_object", Params={"Bucket": self.name, "Key": key}, ExpiresIn=seconds
+            )
 
     def part(self, key: str, start: int, stop: int, version: str) -> bytes:
         """Return the bytes from ``start`` to before ``stop`` of one version.

@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from keys.model.release import Assurance
 from keys.model.standing import LicenceState, State
 from mirror.pulls import STATES, Pulled
+from mirror.web.cache.gauges import CacheFacts, cache_gauges
 from mirror.web.family import gauge
 from mirror.web.observed import Observed, observed_gauges
 
@@ -21,7 +22,8 @@ from mirror.web.observed import Observed, observed_gauges
 class Facts:
     """What is known elsewhere at one moment; a licence that cannot be read is None.
 
-    ``assurance`` is by repository and channel; ``held`` are the channels held of an upstream.
+    ``assurance`` is by repository and channel; ``held`` are the channels held of an upstream;
+    ``reachable`` says of which repositories the store answers.
     """
 
     now: datetime
@@ -31,6 +33,8 @@ class Facts:
     upstreams: Mapping[str, Pulled] = field(default_factory=dict)
     licences: Mapping[str, LicenceState | None] = field(default_factory=dict)
     observed: Observed | None = None
+    cache: CacheFacts | None = None
+    reachable: Mapping[str, bool] = field(default_factory=dict)
 
 
 def gauges(facts: Facts) -> Iterator[Metric]:
@@ -43,6 +47,7 @@ def gauges(facts: Facts) -> Iterator[Metric]:
     yield _cool_downs(facts)
     yield from _licences(facts)
     yield from observed_gauges(facts.observed)
+    yield from cache_gauges(facts.cache, facts.reachable)
 
 
 def _expiry(facts: Facts) -> Metric:

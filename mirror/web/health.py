@@ -16,6 +16,8 @@ def healthy() -> web.Response:
 def ready(site: HotRepository, *, now: datetime) -> web.Response:
     """Answer that the site's timestamp is there and not expired, with or without a channel.
 
+    ``degraded`` says that the store does not answer: what is known of it goes on being served.
+
     Raises:
         Refusal: 503, it is not.
 
@@ -26,5 +28,6 @@ def ready(site: HotRepository, *, now: datetime) -> web.Response:
     expires = snapshot.expires["timestamp"]
     if expires <= now:
         raise Refusal(503, f"repository {site.name}: its timestamp expired on {expires:%Y-%m-%d}")
-    found = {"status": "ok", "timestamp": snapshot.version, "expires": expires.isoformat()}
+    status = "degraded" if site.unreachable else "ok"
+    found = {"status": status, "timestamp": snapshot.version, "expires": expires.isoformat()}
     return web.json_response(found, headers={"Cache-Control": "no-store"})

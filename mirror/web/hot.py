@@ -1,16 +1,19 @@
 """A repository with its small objects in memory: no disk, no thread for what is asked most."""
 
 import asyncio
+import contextlib
 from collections import OrderedDict
+from dataclasses import replace
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
-from keys.errors import Error, LimitError, MissingError
+from keys.errors import Error, LimitError, MissingError, UnreachableError
 from keys.model.release import Redistribution
 from keys.model.standing import LicenceState
 from mirror.fleet.doors import Visitor
-from mirror.storage.base import Store
+from mirror.storage.base import ReadableStore
 from mirror.web.layout import TIMESTAMP, Kind, Place
 from mirror.web.snapshot import MAX_ROLE_BYTES, Document, Snapshot, SnapshotReader
 
@@ -20,13 +23,32 @@ MAX_ABSENT_NAMES = 1024
 MIN_REFRESH_SECONDS = 0.25  # between two looks at the store that requests caused
 
 
-class HotRepository:
-    """One repository of a store, as requests see it."""
+class Keeper(Protocol):
+    """What keeps on a disk of our own what a repository stands on, for times without the store."""
 
-    def __init__(self, store: Store, name: str) -> None:
+    @property
+    def kept(self) -> ReadableStore:
+        """What there is."""
+        ...
+
+    async def settle(self, repository: str, snapshot: Snapshot) -> None:
+        """Keep what a snapshot stands on."""
+        ...
+
+
+class HotRepository:
+    """One repository of a store, as requests see it.
+
+    ``problem`` is what is wrong with it; ``unreachable`` says that the store did not answer when
+    it was looked at last: what is known goes on being served.
+    """
+
+    def __init__(self, store: ReadableStore, name: str, keeper: Keeper | None = None) -> None:
         self.name = name
         self.snapshot: Snapshot | None = None
         self.problem = ""
+        self.unreachable = False
+        self._keeper = keeper
         self._store = store
         self._reader = SnapshotReader(store, name)
         self._objects: OrderedDict[str, Document] = OrderedDict()
@@ -43,14 +65,28 @@ class HotRepository:
     async def _refresh(self) -> None:
         self._absent.clear()
         started = asyncio.get_running_loop().time()
+        last = self.snapshot
         try:
-            found = await self._reader.read(self.snapshot)
+            found = await self._reader.read(last)
         except (Error, KeyError) as exc:
+            self.unreachable = isinstance(exc, UnreachableError)
+            await self._fall_back()
             self._report(str(exc))
         else:
-            self.snapshot = found or self.snapshot
+            self.unreachable = False
+            self.snapshot = found or last
+            if self._keeper and found and found is not last and not found.damaged:
+                await self._keeper.settle(self.name, found)
             self._report("; ".join(found.damaged.values()) if found else "")
         self._refreshed = started
+
+    async def _fall_back(self) -> None:
+        """Start with what was served before, where the store cannot be read."""
+        if self._keeper is None or self.snapshot is not None:
+            return
+        with contextlib.suppress(Error, KeyError):
+            kept = await SnapshotReader(self._keeper.kept, self.name).read(None)
+            self.snapshot = replace(kept, stored="") if kept else None
 
     def _report(self, problem: str) -> None:
         if problem and problem != self.problem:
@@ -66,7 +102,7 @@ class HotRepository:
         """
         if place.kind is Kind.timestamp:
             if self.snapshot is None:
-                raise MissingError(place.name)
+                raise (UnreachableError if self.unreachable else MissingError)(place.name)
             return self.snapshot.timestamp
         if found := self._objects.get(place.name):
             self._objects.move_to_end(place.name)
@@ -119,11 +155,19 @@ class HotRepository:
             if len(self._absent) < MAX_ABSENT_NAMES:
                 self._absent.add(place.name)
             raise
+        except UnreachableError as exc:
+            if self._is_next_root(place):  # as far as anybody here knows, there is none
+                raise MissingError(place.name) from exc
+            raise
         document = Document.of(data)
         if place.sha256 and place.sha256 not in document.etag:
             structlog.get_logger().error("damaged", repository=self.name, object=place.name)
             return document  # a host refuses it by its own pin; mended, it is sent at once
         return self._keep(place.name, document)
+
+    def _is_next_root(self, place: Place) -> bool:
+        newest = self.snapshot.versions.get("root") if self.snapshot else None
+        return newest is not None and place.name == f"metadata/{newest + 1}.root.json"
 
     def _keep(self, name: str, document: Document) -> Document:
         self._size += len(document.data) - len(self._drop(name))

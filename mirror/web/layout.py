@@ -48,7 +48,17 @@ class Place:
 def place(raw_path: str) -> Place | None:
     """Tell which object ``/r/<repository>/…`` names, or None when it names none."""
     segments = _segments(raw_path)
-    if segments is None or len(segments) < 4 or segments[0] != "r":
+    return _placed(segments) if segments else None
+
+
+def named(name: str) -> Place | None:
+    """Tell which object a store's name such as ``r/site/metadata/timestamp.json`` is."""
+    segments = name.split("/")
+    return _placed(segments) if all(map(_SEGMENT.fullmatch, segments)) else None
+
+
+def _placed(segments: list[str]) -> Place | None:
+    if len(segments) < 4 or segments[0] != "r":
         return None
     repository, room, *rest = segments[1:]
     if not _REPOSITORY.fullmatch(repository):

@@ -10,9 +10,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from keys.model.release import Redistribution
 from mirror.fleet.doors import Visitor
 from mirror.fleet.sharing import Sharing, strictest
-from mirror.storage.base import Store
+from mirror.storage.base import ReadableStore
 from mirror.web import layout, sending
 from mirror.web.access import Gate, check_shared
+from mirror.web.cache.opening import Elsewhere
 from mirror.web.errors import not_found, uncovered
 from mirror.web.hot import HotRepository
 from mirror.web.layout import Kind, Place
@@ -27,12 +28,13 @@ ASK = "no-cache"
 class Repositories:
     """What requests are answered from; replaced whole when settings or records change."""
 
-    store: Store
+    store: ReadableStore
     by_name: Mapping[str, HotRepository]
     gate: Gate
     public: bool  # everybody is let in
     sharing: Sharing
     index: NativeIndex
+    elsewhere: Elsewhere | None = None  # where blobs are fetched, if not here
 
     async def answer(self, request: web.Request, *, now: datetime) -> web.StreamResponse:
         """Answer a GET or HEAD below ``/r/``.
@@ -79,7 +81,17 @@ class Repositories:
         headers = _headers(place, etag, caching)
         if document is not None:
             return sending.from_memory(request, document, headers)
-        return await sending.from_store(request, self.store, repository.path(place), etag, headers)
+        return await self.from_store(request, repository, place, headers)
+
+    async def from_store(
+        self, request: web.Request, repository: HotRepository, place: Place,
+        headers: Mapping[str, str],
+    ) -> web.StreamResponse:  # fmt: skip
+        """Answer with what is not in memory, or with where it is; all checks are done."""
+        name = repository.path(place)
+        if self.elsewhere and place.kind is Kind.blob and request.method == "GET":
+            return sending.elsewhere(await self.elsewhere.address(name))
+        return await sending.from_store(request, self.store, name, headers)
 
     def _caching(self, place: Place, word: Redistribution) -> str:
         if place.kind is Kind.timestamp:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from keys.errors import MissingError
-from mirror.storage.base import Store
+from mirror.storage.base import ReadableStore
 from mirror.web import ranges
 from mirror.web.errors import Refusal
 from mirror.web.snapshot import Document
@@ -69,21 +69,26 @@ def from_memory(
     return web.Response(status=chosen.status, body=data, headers=chosen.headers)
 
 
+def elsewhere(address: str) -> web.Response:
+    """Send a client to an address that only it is told, and that holds for a short while."""
+    return web.Response(status=307, headers={"Location": address, "Cache-Control": "no-store"})
+
+
 async def from_store(
-    request: web.Request, store: Store, name: str, etag: str, headers: Mapping[str, str]
+    request: web.Request, store: ReadableStore, name: str, headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """Answer with an object's bytes or a part of them.
+    """Answer with an object's bytes or a part of them; ``headers`` hold its entity tag.
 
     Raises:
         MissingError: there is no such object.
 
     """
     path = await store.local_path(name)
-    if path is None:
-        return await _from_chunks(request, store, name, etag, headers)
-    async with _opened(path, name) as file:
-        length = os.fstat(file.fileno()).st_size
-        chosen = select(request, length, etag, headers)
+    file = await asyncio.to_thread(_open, path) if path else None
+    if file is None:
+        return await _from_chunks(request, store, name, headers)
+    with file:
+        chosen = select(request, os.fstat(file.fileno()).st_size, headers["ETag"], headers)
         response = await _begin(request, chosen)
         if request.method != "HEAD":
             with _cutting(request, name):
@@ -91,13 +96,21 @@ async def from_store(
     return response
 
 
+def _open(path: Path) -> BinaryIO | None:
+    """Open an object's file; it stays readable though the name may go meanwhile."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return None
+
+
 async def _from_chunks(
-    request: web.Request, store: Store, name: str, etag: str, headers: Mapping[str, str]
+    request: web.Request, store: ReadableStore, name: str, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     stat = await store.stat(name)
     if stat is None:
         raise MissingError(name)
-    chosen = select(request, stat.length, etag, headers)
+    chosen = select(request, stat.length, headers["ETag"], headers)
     response = await _begin(request, chosen)
     if request.method != "HEAD":
         with _cutting(request, name):
@@ -112,19 +125,6 @@ async def _begin(request: web.Request, chosen: Selection) -> web.StreamResponse:
     response.content_length = len(chosen.offsets)
     await response.prepare(request)
     return response
-
-
-@contextlib.asynccontextmanager
-async def _opened(path: Path, name: str) -> AsyncIterator[BinaryIO]:
-    """Open an object's file; it stays readable though the name may go meanwhile."""
-    try:
-        file = await asyncio.to_thread(path.open, "rb")
-    except FileNotFoundError as exc:
-        raise MissingError(name) from exc
-    try:
-        yield file
-    finally:
-        file.close()
 
 
 async def _sendfile(request: web.Request, file: BinaryIO, offsets: range) -> None:

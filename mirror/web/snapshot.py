@@ -13,7 +13,7 @@ from keys.errors import Error, MissingError, StoreError
 from keys.model import release as wire
 from keys.model.release import Assurance
 from mirror.fleet.entitlement import BlobIndex, ReleaseBlobs
-from mirror.storage.base import Store
+from mirror.storage.base import ReadableStore
 from mirror.web.layout import TIMESTAMP
 
 MAX_ROLE_BYTES = 32 << 20
@@ -81,7 +81,7 @@ class _Role(msgspec.Struct):
 class SnapshotReader:
     """Reads one repository's snapshots; what the last one knew is not read again."""
 
-    def __init__(self, store: Store, repository: str) -> None:
+    def __init__(self, store: ReadableStore, repository: str) -> None:
         self._store = store
         self._folder = f"r/{repository}"
 

@@ -23,6 +23,7 @@ from mirror.settings import ServeSettings
 from mirror.storage.base import Store
 from mirror.upstream.base import Candidate
 from mirror.web.access import Gate, Proxies
+from mirror.web.cache.store import CachedStore
 from mirror.web.gauges import Facts
 from mirror.web.hot import HotRepository
 from mirror.web.metrics import Metrics
@@ -75,6 +76,7 @@ class WebSite:
 
     folder: Path
     store: Store | None = None
+    keeper: CachedStore | None = None
     now: datetime = NOW
     serve: ServeSettings = field(default_factory=ServeSettings)
     keep: int = 10
@@ -98,9 +100,10 @@ class WebSite:
 
     def _repositories(self, door: Door, proxies: Proxies | None = None) -> Repositories:
         assert self.store is not None
-        by_name = {"site": HotRepository(self.store, "site")}
+        served = self.keeper or self.store
+        by_name = {"site": HotRepository(served, "site", self.keeper)}
         return Repositories(
-            store=self.store,
+            store=served,
             by_name=by_name,
             gate=Gate(door, Throttle(), proxies or Proxies((), required=False)),
             public=isinstance(door, OpenDoor),

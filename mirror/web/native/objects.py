@@ -111,8 +111,7 @@ class Sender:
         )
         document = await found.repository.document(place)
         if document is None:
-            store, name = self.repositories.store, found.repository.path(place)
-            return await sending.from_store(request, store, name, etag, given)
+            return await self.repositories.from_store(request, found.repository, place, given)
         if document.etag != etag:
             raise StoreError(f"{place.name}: damaged in the store")
         return sending.from_memory(request, document, given)
