@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from keys.errors import Error, FormatError, LockedError, TrustError
+from keys.errors import Error, FormatError, LockedError, StateError, TrustError
 from keys.model.report import DONE, FAILED, REFUSED, TaskTold
 from keys.model.task import Task, decode_handed, decode_task
 from updater.channels import SITE
@@ -67,7 +67,7 @@ class Worker:
             try:
                 one, trust = decode_handed(data), self._trust()
                 task = trust.verified(one.task, "a task")
-            except TrustError as exc:
+            except (TrustError, StateError) as exc:
                 if refreshed:
                     yield self._refused(data, str(exc))
                 continue
