@@ -38,6 +38,7 @@ def _seconds(low: float, high: float) -> object:
 SAFE_SETTINGS: Mapping[str, Any] = {
     "interval_seconds": _number(10, MAX_DAY_SECONDS),
     "jitter_seconds": _number(0, MAX_DAY_SECONDS),
+    "turns": _number(0, 100_000),
     "report.heartbeat_seconds": _number(10, MAX_DAY_SECONDS),
     "limits.connect_timeout_seconds": _seconds(1, 300),
     "limits.read_timeout_seconds": _seconds(1, 300),
@@ -52,7 +53,7 @@ SAFE_SETTINGS: Mapping[str, Any] = {
 """What a site may set unless a host says otherwise, within bounds that stop no host for good."""
 
 NAMED_SETTINGS = frozenset({
-    "mirrors", "credential_file", "ca_file", "proxy",
+    "mirrors", "credential_file", "ca_file", "proxy", "metrics.textfile",
     "limits.max_release_bytes", "limits.max_metadata_bytes", "limits.max_run_seconds",
     "limits.min_rate_bytes_per_second",
     "report.enabled", "report.member", "report.detections_command", "report.seats_command",
