@@ -82,7 +82,8 @@ def _engine(
     found, last = None, None
     try:
         found, last = place.in_force(place.state.load()), place.history.last()
-        quarantined = [entry for entry in place.quarantine.load().entries if entry.holds]
+        entries = place.quarantine.load().entries
+        quarantined = [entry for entry in entries if entry.holds and not entry.ignoring]
     except StateError:
         quarantined = []
     return EngineTold(
@@ -102,6 +103,7 @@ def _engine(
         quarantined=tuple(digest for entry in quarantined for digest in entry.releases.values())[
             :200
         ],
+        ignored=told.ignored,
     )
 
 

@@ -6,20 +6,21 @@ the same files and the same engine always give the same answer. Nothing here is 
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from keys.errors import EngineError, UsageError
-from updater import quarantine
+from updater import ignoring, quarantine
 from updater.combine import Overlay, Part, combine
-from updater.engines.base import Engine, Marker
+from updater.engines.base import Engine, Loaded, Marker
+from updater.ignoring import Names
 from updater.install import Contents, on_disk
 from updater.place import Place
 from updater.quarantine import Cause
-from updater.state import Generation, MarkerRecord, Release, Step, digests
+from updater.state import Generation, Release, Step, digests
 from updater.trial import Combination, Refusal, Trial
 
 
@@ -30,6 +31,7 @@ class Wanted:
     releases: Mapping[str, Release]
     parts: Mapping[str, Part]
     overlay: Overlay
+    ignored: Names = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Assembly:
         self._place.generations.prepare()
         current = self._place.in_force(self._place.state.load())
         installed = current.releases if current else {}
+        if refusal := self._refused_to_ignore():
+            return Assembled(None, (refusal,))
         outcome = Trial(self._test).run(installed, self._wanted.releases)
         if outcome.refusals:
             self._check_overlay()
@@ -80,20 +84,52 @@ class Assembly:
             return Assembled(None, (refusal,))
         return Assembled(generation, ())
 
+    def _refused_to_ignore(self) -> Refusal | None:
+        """Blame what is to be ignored where the engine takes the releases, and not with that."""
+        wanted = self._wanted
+        if not wanted.ignored:
+            return None
+        try:
+            self._test(wanted.releases)
+        except EngineError as exc:
+            reason = f"ignoring {ignoring.words(wanted.ignored)}: {exc}"
+        else:
+            return None
+        if not _passes(Assembly(self._place, self._engine, _plain(wanted), now=self._now)):
+            return None
+        refusal = Refusal(wanted.releases, reason)
+        self._hold((refusal,), ignoring.fingerprint(wanted.ignored))
+        return refusal
+
     def _test(self, combination: Combination) -> None:
         """Stage a combination in a folder of its own and load it beside the running engine."""
+        if _key(combination) in self._tested:
+            return
         parts = [self._wanted.parts[channel] for channel in combination]
         files = combine(parts, self._wanted.overlay)
         number = self._place.next_number(self._place.state.load())
-        marker = self._engine.marker(number) if self._engine.proves else None
+        marker = self._marker(number)
         generation = self._remember(number, combination, marker)
-        contents = Contents(files, self._wanted.overlay.files, marker)
+        ignoring_file = self._engine.ignore_file(self._wanted.ignored, marker)
+        contents = Contents(files, self._wanted.overlay.files, marker, ignoring_file)
         generations = self._place.generations
         folder = generations.stage(generation.name, contents, self._place.host.blobs)
         loaded = self._engine.test(folder, marker)
         self._tested[_key(combination)] = msgspec.structs.replace(
-            generation, signatures=loaded.signatures
+            generation, signatures=loaded.signatures, idle=self._idle(loaded)
         )
+
+    def _marker(self, number: int) -> Marker | None:
+        """Make a marker, and beside it a decoy where anything is ignored."""
+        if not self._engine.proves:
+            return None
+        marker = self._engine.marker(number)
+        return marker.with_decoy(self._engine.marker(number)) if self._wanted.ignored else marker
+
+    def _idle(self, loaded: Loaded) -> tuple[str, ...]:
+        """List what is ignored and is not there, as far as the engine can tell."""
+        names = {name for listed in self._wanted.ignored.values() for name in listed}
+        return () if loaded.ignored is None else tuple(sorted(names - loaded.ignored))
 
     def _remember(self, number: int, releases: Combination, marker: Marker | None) -> Generation:
         """Note the generation before its folder exists, so that a crash leaves no stranger."""
@@ -103,7 +139,8 @@ class Assembly:
             created=self._now,
             releases=dict(releases),
             overlay=self._wanted.overlay.fingerprint,
-            marker=MarkerRecord(marker.name, marker.sample, marker.file_name) if marker else None,
+            ignored={c: tuple(names) for c, names in self._wanted.ignored.items()},
+            marker=marker.record() if marker else None,
         )
         origin = self._place.generations.in_force()
         state = self._place.state.load().keeping(generation)
@@ -122,7 +159,7 @@ class Assembly:
                 hint="repair the file in the overlay folder, then run `sigupdate run` again",
             ) from exc
 
-    def _hold(self, refusals: tuple[Refusal, ...]) -> None:
+    def _hold(self, refusals: tuple[Refusal, ...], names: str = quarantine.ANY_NAMES) -> None:
         version = self._engine.version()
         held = self._place.quarantine.load()
         for refusal in refusals:
@@ -133,9 +170,19 @@ class Assembly:
                     reason=refusal.reason,
                     at=self._now,
                     engine_version=version,
+                    ignoring=names,
                 )
             )
         self._place.quarantine.save(held)
+
+
+def _plain(wanted: Wanted) -> Wanted:
+    return replace(wanted, ignored={})
+
+
+def _passes(assembly: Assembly) -> bool:
+    """Tell whether the engine takes all that an assembly is for."""
+    return not assembly.best().refusals
 
 
 def _marker(generation: Generation, folder: Path) -> Marker | None:
@@ -144,7 +191,7 @@ def _marker(generation: Generation, folder: Path) -> Marker | None:
         return None
     with on_disk(folder):
         definition = (folder / known.file_name).read_bytes()
-    return Marker(known.name, known.sample, known.file_name, definition)
+    return Marker.of(known, definition)
 
 
 def _key(combination: Combination) -> frozenset[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import Protocol
 from keys.credentials import read_credential
 from keys.errors import Error, LimitError, SettingsError, StateError, TrustError
 from keys.model import release, rollout
+from keys.model.ignore import IgnoreList
 from keys.model.release import File, Manifest, Pin, Pointer
 from keys.trust.channel import Channels
 from keys.trust.repository import Repository
@@ -103,6 +104,22 @@ class Catalogue:
     def settle(self, name: str) -> None:
         """Note that everything a repository offers was acted upon."""
         self._repositories[name].settle()
+
+    def ignores(self) -> IgnoreList | None:
+        """Return what the site has its hosts ignore; None where that is not known now.
+
+        No other repository is asked: what a vendor signs never switches a detection off.
+
+        Raises:
+            TrustError: a role or the list is refused.
+            FetchError: no mirror delivered.
+
+        """
+        if SITE not in self._channels:
+            return IgnoreList()
+        if SITE in self.errors:
+            return None
+        return self._channels[SITE].ignore_list() or IgnoreList()
 
     def offer(self, channel: ChannelName, track: str) -> Offer | None:
         """Return what a track offers, or None where it offers nothing.

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from keys.errors import EngineError, LimitError, SettingsError, TrustError, UsageError
 from keys.model.names import check_path
 from keys.model.release import Assurance, File
-from updater.engines.base import MARKER_PREFIX, Engine
+from updater.engines.base import IGNORED_STEM, MARKER_PREFIX, Engine
 
 MAX_OVERLAY_FILES = 1000
 MAX_OVERLAY_BYTES = 16 << 20
@@ -136,8 +136,10 @@ def _walk(root: Path) -> Iterator[tuple[str, Path]]:
         name = path.relative_to(root).as_posix()
         if any(part.startswith(".") for part in name.split("/")):
             continue
-        if path.name.startswith(MARKER_PREFIX):
-            raise SettingsError(f"overlay {root}: {name!r}: this name is kept for markers")
+        if path.name.startswith((MARKER_PREFIX, IGNORED_STEM)):
+            raise SettingsError(
+                f"overlay {root}: {name!r}: this name is kept for markers and the like"
+            )
         yield check_path(name), path
 
 

@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from keys import files
@@ -29,12 +29,13 @@ class Contents:
     files: Mapping[str, File]
     overlay: Mapping[str, bytes]
     marker: Marker | None
+    ignoring: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def own(self) -> Mapping[str, bytes]:
         """The files made on this host."""
         marker = {self.marker.file_name: self.marker.definition} if self.marker else {}
-        return {**self.overlay, **marker}
+        return {**self.overlay, **self.ignoring, **marker}
 
 
 class Generations:

@@ -13,6 +13,7 @@ from updater.assemble import Wanted
 from updater.channels import ChannelName
 from updater.combine import Overlay, Part
 from updater.engines.base import Engine
+from updater.ignoring import Names
 from updater.plan import Entitlement, Have, Offer, Plan
 from updater.settings import EngineSettings
 from updater.state import Release
@@ -44,13 +45,14 @@ class Obtainer:
     _parts: dict[tuple[str, str], Part] = field(init=False, default_factory=dict)
     _errors: list[Error] = field(init=False, default_factory=list)
 
-    def obtain(self, have: Have, overlay: Overlay) -> Obtained:
+    def obtain(self, have: Have, overlay: Overlay, ignored: Names) -> Obtained:
         """Plan, and bring what is planned; each failure makes another plan without it."""
         for channel in self.channels.values():
             self._ask(channel)
         while True:
             offers = list(self._offers.values())
-            chosen = plan.plan(have, tuple(self.channels), offers, overlay.fingerprint)
+            channels, own = tuple(self.channels), overlay.fingerprint
+            chosen = plan.plan(have, channels, offers, own, ignored)
             if chosen.action in {plan.Action.keep, plan.Action.wait} or self._bring(chosen):
                 return Obtained(chosen, self._wanted(chosen, overlay), tuple(self._errors))
 
@@ -137,4 +139,4 @@ class Obtainer:
             for (written, digest), part in self._parts.items()
             if written in chosen.releases and chosen.releases[written].manifest_sha256 == digest
         }
-        return Wanted(chosen.releases, parts, overlay)
+        return Wanted(chosen.releases, parts, overlay, chosen.ignored)

@@ -5,13 +5,16 @@ never goes back by itself, only when its track points lower; nothing beyond the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from keys.errors import FetchError
-from updater.quarantine import Quarantine
+from updater import ignoring
+from updater.ignoring import Names
+from updater.quarantine import Entry, Quarantine
 from updater.state import Generation, Release, digests
 
 
@@ -79,6 +82,7 @@ class Have:
     overlay: str
     quarantine: Quarantine
     engine_version: str
+    ignored: Names = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +92,18 @@ class Plan:
     action: Action
     releases: Mapping[str, Release]
     held: tuple[str, ...] = ()
+    ignored: Names = field(default_factory=dict)
 
 
-def plan(have: Have, channels: Sequence[str], offers: Sequence[Offer], overlay: str) -> Plan:
+def plan(
+    have: Have, channels: Sequence[str], offers: Sequence[Offer], overlay: str,
+    ignored: Names = MappingProxyType({}),
+) -> Plan:  # fmt: skip
     """Choose a release of each channel, in the order the settings name them.
 
     A channel without an offer keeps what it has. ``overlay`` is the fingerprint of the host's own
-    definitions: another one makes a new generation of the same releases.
+    definitions, ``ignored`` what the site has it ignore: another one of either makes a new
+    generation of the same releases.
     """
     offered = {offer.channel: offer for offer in offers}
     chosen = {c: have.releases[c] for c in channels if c in have.releases}
@@ -102,7 +111,31 @@ def plan(have: Have, channels: Sequence[str], offers: Sequence[Offer], overlay: 
     for channel in channels:
         if channel in offered:
             held += _choose(have, offered[channel], chosen)
-    return Plan(_action(have, chosen, overlay), chosen, tuple(held))
+    ignored, reasons = _ignored(have, chosen, ignored)
+    return Plan(_action(have, chosen, overlay, ignored), chosen, (*held, *reasons), ignored)
+
+
+def _ignored(have: Have, chosen: Mapping[str, Release], wanted: Names) -> tuple[Names, list[str]]:
+    """Choose what is ignored: what is wanted, or as much of it as never failed with these releases.
+
+    Where nothing at all is to be ignored any more, and that has failed, it stays as it is.
+    """
+    entry = _against(have, chosen, wanted)
+    if entry is None:
+        return wanted, []
+    what = f"ignoring {ignoring.words(wanted)}"
+    if not wanted:
+        what = f"the end of ignoring {ignoring.words(have.ignored)}"
+    held = [f"{what} is in quarantine ({entry.reason})"]
+    for less in (ignoring.common(wanted, have.ignored), {}):
+        if _against(have, chosen, less) is None:
+            return less, held
+    return have.ignored, held
+
+
+def _against(have: Have, chosen: Mapping[str, Release], ignored: Names) -> Entry | None:
+    names = ignoring.fingerprint(ignored)
+    return have.quarantine.blocking(chosen, have.engine_version, names)
 
 
 def _choose(have: Have, offer: Offer, chosen: dict[str, Release]) -> list[str]:
@@ -128,7 +161,7 @@ def _candidates(offer: Offer, installed: Release | None) -> tuple[Release, ...]:
     return tuple(release for release in entitled if release.sequence >= installed.sequence)
 
 
-def _action(have: Have, chosen: Mapping[str, Release], overlay: str) -> Action:
+def _action(have: Have, chosen: Mapping[str, Release], overlay: str, ignored: Names) -> Action:
     if not chosen:
         return Action.wait
     if any(
@@ -138,13 +171,20 @@ def _action(have: Have, chosen: Mapping[str, Release], overlay: str) -> Action:
         return Action.rollback
     if digests(chosen) != digests(have.releases) or overlay != have.overlay:
         return Action.install
+    if ignoring.fingerprint(ignored) != ignoring.fingerprint(have.ignored):
+        return Action.install
     return Action.keep
 
 
 def existing(
-    generations: Sequence[Generation], releases: Mapping[str, Release], overlay: str
-) -> Generation | None:
+    generations: Sequence[Generation], releases: Mapping[str, Release], overlay: str,
+    ignored: Names = MappingProxyType({}),
+) -> Generation | None:  # fmt: skip
     """Return the newest kept generation that already is this combination."""
-    wanted = digests(releases)
-    alike = (g for g in generations if digests(g.releases) == wanted and g.overlay == overlay)
+    wanted = (digests(releases), overlay, ignoring.fingerprint(ignored))
+    alike = (
+        g
+        for g in generations
+        if (digests(g.releases), g.overlay, ignoring.fingerprint(g.ignored)) == wanted
+    )
     return max(alike, key=lambda g: g.number, default=None)

@@ -147,7 +147,7 @@ class Prover:
             return Proof(Proved.probed, "the engine answers; it takes no marker")
         verdict, name = self._scan(marker.sample)
         if verdict is Verdict.found and marker.name in name:
-            return self._previous_gone(previous)
+            return self._decoy(marker) or self._previous_gone(previous)
         if verdict is Verdict.found:
             reason = f"the marker's sample is reported as {name!r}: another definition hides it"
             return Proof(Proved.unproven, reason, Why.marker)
@@ -166,6 +166,15 @@ class Prover:
     def _shows(self, marker: MarkerRecord) -> bool:
         verdict, name = self._scan(marker.sample)
         return verdict is Verdict.found and marker.name in name
+
+    def _decoy(self, marker: MarkerRecord) -> Proof | None:
+        """Look for what is ignored with the site's signatures, and is never to be found."""
+        if not marker.decoy_sample:
+            return None
+        verdict, name = self._scan(marker.decoy_sample)
+        if verdict is Verdict.clean:
+            return None
+        return _failed(f"the engine does not ignore what it is told to: it reports {name!r}")
 
     def _check_samples(self, proof: Proof) -> Proof:
         if not self._engine.scans:

@@ -17,6 +17,7 @@ from updater.state import Release, digests, read, write
 STRIKES = 2  # an engine that dies or hangs may have another reason: once is no proof
 MAX_ENTRIES = 200
 ANY_VERSION = ""
+ANY_NAMES = ""
 
 
 class Cause(Enum):
@@ -37,6 +38,7 @@ class Entry(Wire, frozen=True):
     reason: str
     at: Instant
     engine_version: str = ANY_VERSION
+    ignoring: str = ANY_NAMES  # fingerprint of what was ignored: only together with that
     strikes: int = STRIKES
 
     @property
@@ -44,10 +46,16 @@ class Entry(Wire, frozen=True):
         """Whether it was seen often enough to be sure."""
         return self.strikes >= STRIKES
 
-    def blocks(self, combination: Mapping[str, str], engine_version: str) -> bool:
-        """Tell whether a combination (channel to manifest sha256) holds what this entry names."""
+    def blocks(
+        self, combination: Mapping[str, str], engine_version: str, ignoring: str = ANY_NAMES
+    ) -> bool:
+        """Tell whether a combination (channel to manifest sha256) holds what this entry names.
+
+        Without ``ignoring``, one that holds for certain ignored signatures only does not count.
+        """
         return (
             self.holds
+            and self.ignoring in {ANY_NAMES, ignoring}
             and self.engine_version in {ANY_VERSION, engine_version}
             and self.releases.items() <= combination.items()
         )
@@ -59,10 +67,13 @@ class Quarantine(Wire, frozen=True):
     format: Literal[1] = 1
     entries: tuple[Entry, ...] = ()
 
-    def blocking(self, releases: Mapping[str, Release], engine_version: str) -> Entry | None:
-        """Return the entry that forbids a combination, if there is one."""
+    def blocking(
+        self, releases: Mapping[str, Release], engine_version: str, ignoring: str = ANY_NAMES
+    ) -> Entry | None:
+        """Return the entry that forbids a combination, if there is one; see ``Entry.blocks``."""
         combination = digests(releases)
-        return next((e for e in self.entries if e.blocks(combination, engine_version)), None)
+        blocking = (e for e in self.entries if e.blocks(combination, engine_version, ignoring))
+        return next(blocking, None)
 
     def adding(self, entry: Entry) -> "Quarantine":
         """Add an entry; a second strike against the same releases counts on the first."""
@@ -83,7 +94,11 @@ class Quarantine(Wire, frozen=True):
 
 
 def _alike(one: Entry, other: Entry) -> bool:
-    return (one.releases, one.engine_version) == (other.releases, other.engine_version)
+    return (one.releases, one.engine_version, one.ignoring) == (
+        other.releases,
+        other.engine_version,
+        other.ignoring,
+    )
 
 
 class QuarantineFile:

@@ -13,6 +13,7 @@ import msgspec
 
 from keys import files
 from keys.errors import StateError
+from keys.model.ignore import Ignored
 from keys.model.release import Assurance, Instant, Manifest, Sequence, Sha256, Wire, encode
 
 MAX_STATE_BYTES = 4 << 20
@@ -64,6 +65,8 @@ class MarkerRecord(Wire, frozen=True):
     name: str
     sample: bytes
     file_name: str
+    decoy_name: str = ""  # of a definition that is ignored with the others, if any are
+    decoy_sample: bytes = b""
 
 
 class Generation(Wire, frozen=True):
@@ -74,6 +77,10 @@ class Generation(Wire, frozen=True):
     created: Instant
     releases: dict[str, Release]  # by channel, as the settings write it
     overlay: str = ""  # fingerprint of the host's own definitions
+    ignored: Mapping[str, tuple[str, ...]] = msgspec.field(
+        default_factory=dict
+    )  # signatures, by channel as the settings write it
+    idle: tuple[str, ...] = ()  # those of them that the engine has no definition of
     marker: MarkerRecord | None = None
     signatures: int = 0
     proof: Proved = Proved.unproven
@@ -97,6 +104,7 @@ class EngineState(Wire, frozen=True):
     previous: str = ""  # the folder that was in force before the present one
     journal: Journal | None = None
     settled: str = ""  # fingerprint of what the last run without trouble was offered
+    ignores: tuple[Ignored, ...] = ()  # what the site last said of this engine's channels
 
     def find(self, name: str) -> Generation | None:
         """Return the generation with this folder name."""

@@ -12,7 +12,7 @@ from enum import Enum
 import msgspec
 
 from keys.errors import EngineError, Error, UnprovenError, UsageError
-from updater import history, quarantine
+from updater import history, ignoring, quarantine
 from updater.engines.base import Engine
 from updater.place import Place
 from updater.prove import Proof, Prover, Why
@@ -117,6 +117,9 @@ class Switch:
             raise UsageError(f"engine {self._place.name}: no older generation is kept")
         for channel, digest in _brought(generation, older[-1]).items():
             self._hold({channel: digest}, Cause.operator, reason, quarantine.ANY_VERSION)
+        if ignoring.grew(generation.ignored, older[-1].ignored):
+            releases, names = digests(older[-1].releases), ignoring.fingerprint(generation.ignored)
+            self._hold(releases, Cause.operator, reason, quarantine.ANY_VERSION, names)
         return self.to(older[-1], Word.went_back)
 
     # -- steps ---------------------------------------------------------------------------------
@@ -180,11 +183,26 @@ class Switch:
         """Go back to the generation before; hold the release where it is the cause."""
         state = self._place.state.load()
         old = state.find(origin)
-        if old and (brought := _brought(generation, old)):
-            cause = Cause.samples if proof.why is Why.samples else Cause.reload
-            self._hold(brought, cause, proof.detail, self._engine.version())
+        if old:
+            self._blame(generation, old, proof)
         self._place.state.save(state.at(Step.back, target=generation.name, origin=origin))
         return self._go_back(generation, origin, proof.detail)
+
+    def _blame(self, generation: Generation, old: Generation, proof: Proof) -> None:
+        """Hold the releases that a generation brought, or what it ignores otherwise than before.
+
+        That less is ignored is held only where the site's own samples say so: an end that was
+        signed is no reason for anything else.
+        """
+        cause = Cause.samples if proof.why is Why.samples else Cause.reload
+        brought, names = _brought(generation, old), quarantine.ANY_NAMES
+        if ignoring.grew(generation.ignored, old.ignored) or (
+            cause is Cause.samples and ignoring.grew(old.ignored, generation.ignored)
+        ):
+            names = ignoring.fingerprint(generation.ignored)
+        if brought or names:
+            releases = brought or digests(generation.releases)
+            self._hold(releases, cause, proof.detail, self._engine.version(), names)
 
     def _go_back(self, generation: Generation, origin: str, reason: str) -> Change:
         self._place.generations.swap(origin)
@@ -201,7 +219,10 @@ class Switch:
 
     # -- what is remembered and said ------------------------------------------------------------
 
-    def _hold(self, releases: dict[str, str], cause: Cause, reason: str, version: str) -> None:
+    def _hold(
+        self, releases: dict[str, str], cause: Cause, reason: str, version: str,
+        names: str = quarantine.ANY_NAMES,
+    ) -> None:  # fmt: skip
         certain = cause in {Cause.samples, Cause.operator}
         entry = quarantine.Entry(
             releases=releases,
@@ -209,6 +230,7 @@ class Switch:
             reason=reason,
             at=self._now,
             engine_version=version,
+            ignoring=names,
             strikes=quarantine.STRIKES if certain else 1,
         )
         self._place.quarantine.save(self._place.quarantine.load().adding(entry))

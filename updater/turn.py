@@ -16,6 +16,7 @@ from updater import combine
 from updater.channels import ChannelName
 from updater.combine import Overlay
 from updater.engines.base import Engine
+from updater.heeding import Heed
 from updater.place import Place, last_run
 from updater.prove import Patience, Proof, Prover, Samples
 from updater.report import EngineReport, Trouble
@@ -122,11 +123,13 @@ class Turn:
         from updater.plan import Action  # noqa: PLC0415
 
         self._settle("")
+        self._hear(catalogue, errors)
         overlay = combine.read_overlay(self.settings.overlay)
-        have = self._have(self.place.state.load())
+        state = self.place.state.load()
+        have = self._have(state)
         vendor = self._vendor_check(have) if self.settings.vendor_check else None
         obtainer = Obtainer(self.settings, self.engine, catalogue, self.channels, vendor)
-        obtained = obtainer.obtain(have, overlay)
+        obtained = obtainer.obtain(have, overlay, self._heed.wanted(state))
         errors += obtained.errors
         held = obtained.plan.held
         if obtained.plan.action is Action.wait:
@@ -140,6 +143,17 @@ class Turn:
         if change and change.word is not Word.undone and not errors and not held:
             self._settle(self._fingerprint(overlay))
         return self._report(change, errors, held)
+
+    @property
+    def _heed(self) -> Heed:
+        return Heed(self.place, self.engine, self.channels, self.settings.may_ignore, self.now)
+
+    def _hear(self, catalogue: "Catalogue", errors: list[Error]) -> None:
+        """Keep what the site has its hosts ignore; one that cannot be believed stops nothing."""
+        try:
+            self._heed.hear(catalogue)
+        except Error as exc:
+            errors.append(exc)
 
     def _vendor_check(self, have: "Have") -> "VendorCheck":
         from updater.vendor import VendorCheck  # noqa: PLC0415 - start-up time, see above
@@ -171,7 +185,8 @@ class Turn:
         assembly = Assembly(self.place, self.engine, obtained.wanted, now=self.now)
         state, wanted = self.place.state.load(), obtained.wanted
         if word is Word.went_back:
-            there = plan.existing(state.generations, wanted.releases, wanted.overlay.fingerprint)
+            own = wanted.overlay.fingerprint
+            there = plan.existing(state.generations, wanted.releases, own, wanted.ignored)
             if there and self.place.generations.path(there.name).is_dir():
                 return assembly.retest(there)
         return assembly.best()
@@ -200,6 +215,7 @@ class Turn:
             overlay=generation.overlay if generation else "",
             quarantine=self.place.quarantine.load(),
             engine_version=self.engine.version(),
+            ignored=generation.ignored if generation else {},
         )
 
     def _settle(self, fingerprint: str) -> None:
@@ -215,6 +231,7 @@ class Turn:
             self.settings.channels,
             self.settings.track,
             self.settings.may_suppress,
+            self._heed.wanted(self.place.state.load()),
             [self.channels[c].repository for c in self.settings.channels],
         )
         return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
@@ -235,6 +252,7 @@ class Turn:
             releases=generation.releases if generation else {},
             held=held,
             troubles=tuple(Trouble.of(error) for error in errors),
+            ignored=self._heed.standings(generation),
         )
 
     def _known(self, generation: Generation | None) -> Proof:

@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from keys.errors import Error, TrustError
-from keys.model.release import File
+from keys.model.release import File, Pin
 from updater import combine
-from updater.engines.base import Engine
+from updater.engines.base import Engine, Marker
 from updater.install import FILE_MODE, FOLDER_MODE, on_disk
 from updater.library import Library, digest
 from updater.place import HostPlace, Place
@@ -61,18 +61,26 @@ class Verifier:
     def _contents(
         self, folder: Path, generation: Generation, expected: Mapping[str, File]
     ) -> Iterator[Finding]:
-        for name, file in expected.items():
+        pins = {name: file.pin for name, file in expected.items()} | self._ignoring(generation)
+        for name, pin in pins.items():
             if not (folder / name).is_file():
                 yield self._finding(f"{folder / name}: is missing", TrustError.exit_code)
-            elif digest(folder / name) != file.pin:
+            elif digest(folder / name) != pin:
                 yield self._finding(f"{folder / name}: was changed", TrustError.exit_code)
         marker = generation.marker.file_name if generation.marker else ""
         if marker and not (folder / marker).is_file():
             yield self._finding(f"{folder / marker}: the marker is missing")
-        own = [name for name in _names(folder) if name not in expected and name != marker]
+        own = [name for name in _names(folder) if name not in pins and name != marker]
         if combine.fingerprint({n: digest(folder / n).sha256 for n in own}) != generation.overlay:
             named = ", ".join(own) or "no file"
             yield self._finding(f"{folder}: the host's own files were changed: {named}")
+
+    def _ignoring(self, generation: Generation) -> dict[str, Pin]:
+        """Write the list of what is ignored once more."""
+        record = generation.marker
+        marker = Marker.of(record, b"") if record else None
+        files = self._engine.ignore_file(generation.ignored, marker)
+        return {name: Pin.of(data) for name, data in files.items()}
 
     def _access(self, folder: Path) -> Iterator[Finding]:
         owner = folder.stat().st_uid

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from keys.errors import DigestError, LimitError, TrustError
-from keys.model import fragment, release
+from keys.model import fragment, ignore, release
+from keys.model.ignore import IgnoreList
 from keys.model.names import check_channel
 from keys.model.release import File, Manifest, Pin, Pointer, Policy
 from keys.trust.repository import Repository
@@ -62,6 +63,18 @@ class Channels:
         target = fragment.FRAGMENT_TARGET
         pin = self._repository.find(target, self._source)
         return self._fetch(target, pin, fragment.MAX_FRAGMENT_BYTES) if pin else None
+
+    def ignore_list(self) -> IgnoreList | None:
+        """Return what this site has its hosts ignore, or None where it never said.
+
+        Raises:
+            TrustError: a role or the list is refused.
+
+        """
+        found = self._optional(ignore.IGNORE_TARGET, IgnoreList, ignore.MAX_IGNORE_BYTES)
+        for entry in found.entries if found else ():
+            self._repository.witness(entry.added)
+        return found
 
     def pointed(self, channel: str, pointer: Pointer) -> Manifest:
         """Return the manifest a pointer names, by sequence and digest.

@@ -6,12 +6,12 @@ It does on request what real engines do: it is down, dies or hangs at a reload, 
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from keys.errors import EngineError, UnprovenError
 from keys.model.release import File
-from updater.engines.base import MARKER_PREFIX, Loaded, Marker, Verdict
+from updater.engines.base import IGNORED_STEM, MARKER_PREFIX, Loaded, Marker, Verdict
 
 
 class RecordingEngine:
@@ -20,6 +20,7 @@ class RecordingEngine:
     def __init__(self, folder: Path, *, proves: bool = True, running: bool = True) -> None:
         self.proves = proves
         self.scans = True
+        self.ignores = True
         self.current = folder / "current"
         self.calls: list[str] = []
         self.engine_version = "1.0"
@@ -67,6 +68,14 @@ class RecordingEngine:
         name = f"marker_{generation}_{text[:8]}"
         stem = f"{MARKER_PREFIX}{generation}-{text[:8]}"
         return Marker(name, text.encode(), f"{stem}.db", f"{name}:{text}\n".encode())
+
+    def ignore_file(
+        self, ignored: Mapping[str, Sequence[str]], marker: Marker | None
+    ) -> Mapping[str, bytes]:
+        names = [name for listed in ignored.values() for name in listed]
+        decoy = [marker.decoy_name] if marker and ignored else []
+        lines = "".join(f"{name}\n" for name in (*names, *decoy))
+        return {f"{IGNORED_STEM}.ign": lines.encode()} if ignored else {}
 
     def version(self) -> str:
         return self.engine_version

@@ -5,15 +5,17 @@ one generation in file name and content: an engine that finds it runs that gener
 Engines are made from settings by ``updater.engines.kinds.make``.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from keys.model.release import File
+from updater.state import MarkerRecord
 
 MARKER_PREFIX = "sigmirror-marker-"  # of a marker's file name; no channel may use it
+IGNORED_STEM = "sigmirror-ignored"  # of the list's file name
 
 
 class Verdict(Enum):
@@ -28,13 +30,40 @@ class Marker:
     """A definition made on this host for one generation.
 
     ``sample`` are the bytes that hit it; ``name`` is what the engine then reports;
-    ``file_name`` and ``definition`` are the file to put into the generation.
+    ``file_name`` and ``definition`` are the file to put into the generation. Where signatures are
+    ignored, the file defines a decoy, too, that is ignored with them: an engine that finds its
+    sample does not follow the list.
     """
 
     name: str
     sample: bytes
     file_name: str
     definition: bytes
+    decoy_name: str = ""
+    decoy_sample: bytes = b""
+
+    @classmethod
+    def of(cls, record: MarkerRecord, definition: bytes) -> "Marker":
+        """Make a marker again from what is remembered of it."""
+        return cls(
+            record.name, record.sample, record.file_name, definition, record.decoy_name,
+            record.decoy_sample,
+        )  # fmt: skip
+
+    def record(self) -> MarkerRecord:
+        """Return what is needed to look for it again."""
+        return MarkerRecord(
+            self.name, self.sample, self.file_name, self.decoy_name, self.decoy_sample
+        )
+
+    def with_decoy(self, decoy: "Marker") -> "Marker":
+        """Add a second definition to the file, one that is to be ignored."""
+        return replace(
+            self,
+            definition=self.definition + decoy.definition,
+            decoy_name=decoy.name,
+            decoy_sample=decoy.sample,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +72,7 @@ class Loaded:
 
     signatures: int
     detail: str = ""
+    ignored: frozenset[str] | None = None  # names it has definitions of; None: it cannot tell
 
 
 class Engine(Protocol):
@@ -53,6 +83,7 @@ class Engine(Protocol):
 
     kind: str
     proves: bool  # False: takes no host-made definition, so at most `probed`
+    ignores: bool  # False: takes no list of signatures to ignore
     scans: bool  # False: cannot be asked to scan, so no sample can be checked
 
     def layout(self, channel: str, files: tuple[File, ...]) -> Mapping[str, File]:
@@ -70,6 +101,15 @@ class Engine(Protocol):
 
     def marker(self, generation: int) -> Marker:
         """Make a fresh marker; two calls never give the same one."""
+        ...
+
+    def ignore_file(
+        self, ignored: Mapping[str, Sequence[str]], marker: Marker | None
+    ) -> Mapping[str, bytes]:
+        """Write the file of a generation that lets the engine ignore signatures, and the decoy.
+
+        ``ignored`` holds names by channel. Nothing where the engine takes no such list.
+        """
         ...
 
     def version(self) -> str:

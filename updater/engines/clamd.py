@@ -2,19 +2,21 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from keys.errors import EngineError, Error, HostError, UnprovenError
+from keys.model.ignore import bare
 from keys.model.release import File
 from updater.engines import databases, instream, memory
-from updater.engines.base import Loaded, Marker, Verdict
+from updater.engines.base import IGNORED_STEM, Loaded, Marker, Verdict
 from updater.engines.clamd_config import ClamdConfig
 from updater.engines.marker import fresh
 from updater.settings import EngineSettings
 
 UNOFFICIAL = ".UNOFFICIAL"  # what clamd adds to the name of every definition that is not ClamAV's
 UNKNOWN_VERSION = "ClamAV"
+IGNORE_FILE = f"{IGNORED_STEM}.ign2"
 _VERSION_TIMEOUT_SECONDS = 10.0
 _VERSION = re.compile(r"ClamAV [^/\s]{1,40}")  # what follows a "/" is of its databases
 _READABLE_BY_ALL = 0o004
@@ -25,6 +27,7 @@ class ClamdEngine:
 
     kind = "clamd"
     proves = True
+    ignores = True
     scans = True
 
     def __init__(self, settings: EngineSettings, folder: Path) -> None:
@@ -49,6 +52,17 @@ class ClamdEngine:
             file_name=f"{seed.stem}.ndb",
             definition=f"{seed.name}:0:*:{seed.text.encode('ascii').hex()}\n".encode("ascii"),
         )
+
+    def ignore_file(
+        self, ignored: Mapping[str, Sequence[str]], marker: Marker | None
+    ) -> Mapping[str, bytes]:
+        """Write an .ign2 of plain names, which hold for whatever database has them."""
+        if not ignored:
+            return {}
+        names = {name for listed in ignored.values() for name in listed}
+        decoys = {bare(marker.decoy_name)} if marker else set()
+        lines = "".join(f"{name}\n" for name in sorted(names | decoys))
+        return {IGNORE_FILE: lines.encode("ascii")}
 
     def version(self) -> str:
         """Tell ClamAV's version, from clamd or else from clamscan; never the databases'."""
@@ -80,6 +94,7 @@ class ClamdEngine:
             folder,
             sizes.keys(),
             marker=marker,
+            ignored=_ignored(folder),
             timeout_seconds=self._settings.test_timeout_seconds,
         )
 
@@ -115,6 +130,14 @@ class ClamdEngine:
         return instream.ask(
             self._address, command, timeout_seconds=self._settings.scan_timeout_seconds
         )
+
+
+def _ignored(folder: Path) -> frozenset[str]:
+    """Read which names a generation ignores."""
+    try:
+        return frozenset((folder / IGNORE_FILE).read_text("ascii").split())
+    except FileNotFoundError:
+        return frozenset()
 
 
 def _version(reply: str) -> str:

@@ -11,6 +11,7 @@ import re
 import signal
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from keys.errors import EngineError, HostError
@@ -29,7 +30,8 @@ _LEFT_OUT = re.compile(
     r"skip|fail|ignor|invalid|malformed|unsupported|duplicate|can't", re.IGNORECASE
 )
 _KNOWN = re.compile(r"^Known viruses: (?P<count>\d+)$", re.MULTILINE)
-_FOUND = re.compile(r"^.*/(?P<sample>marker|clean): (?P<name>.*) FOUND$", re.MULTILINE)
+_IGNORING = re.compile(r"^LibClamAV debug: Ignoring signature (?P<name>\S+)$", re.MULTILINE)
+_FOUND = re.compile(r"^.*/(?P<sample>marker|decoy|clean): (?P<name>.*) FOUND$", re.MULTILINE)
 _HOST_FAULT = re.compile(
     r"can't (?:allocate memory|access|create|open|get file status)|out of memory|"
     r"access denied|permission denied|no space left",
@@ -48,9 +50,12 @@ def load(
     names: Collection[str],
     *,
     marker: Marker | None,
+    ignored: frozenset[str] = frozenset(),
     timeout_seconds: float,
 ) -> Loaded:
-    """Load a folder and scan the marker's sample and a clean one.
+    """Load a folder and scan the marker's sample, its decoy's and a clean one.
+
+    ``ignored`` are the names in the folder's list of them; which of these the loader met is told.
 
     Raises:
         EngineError: a file was refused or skipped, or a sample got the wrong verdict.
@@ -62,16 +67,22 @@ def load(
         finished = run(
             [program, *options, *paths],
             timeout_seconds=timeout_seconds,
-            wanted_errors=_matters,
+            wanted_errors=lambda line: _matters(line, ignored),
             nice=LOW_PRIORITY,
         )
-    return judge(finished, folder, names, marker)
+    loaded = judge(finished, folder, names, marker)
+    met = frozenset(found["name"] for found in _IGNORING.finditer(finished.errors))
+    return replace(loaded, ignored=met & ignored)
 
 
 @contextlib.contextmanager
 def _samples(marker: Marker | None) -> Iterator[list[str]]:
     """Lay out what is scanned, for as long as the block runs."""
-    samples = {"clean": CLEAN_SAMPLE, **({"marker": marker.sample} if marker else {})}
+    samples = {"clean": CLEAN_SAMPLE}
+    if marker:
+        samples["marker"] = marker.sample
+    if marker and marker.decoy_sample:
+        samples["decoy"] = marker.decoy_sample
     with contextlib.ExitStack() as stack:
         try:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="sigupdate-"))
@@ -82,8 +93,12 @@ def _samples(marker: Marker | None) -> Iterator[list[str]]:
         yield [f"{scratch}/{name}" for name in samples]
 
 
-def _matters(line: bytes) -> bool:
-    return not line.startswith(_DEBUG) or line.endswith(b" loaded")
+def _matters(line: bytes, ignored: Collection[str]) -> bool:
+    if not line.startswith(_DEBUG):
+        return True
+    if line.startswith(_DEBUG + b"Ignoring signature "):
+        return line.rpartition(b" ")[2].decode("ascii", "replace") in ignored
+    return line.endswith(b" loaded")
 
 
 def judge(
@@ -165,6 +180,8 @@ def _check_samples(output: str, marker: Marker | None) -> None:
     found = {match["sample"]: match["name"] for match in _FOUND.finditer(output)}
     if "clean" in found:
         raise EngineError(f"clamscan: a clean sample is taken for {found['clean']}")
+    if "decoy" in found:
+        raise EngineError(f"clamscan: what is to be ignored is found: {found['decoy']}")
     if marker is not None and found.get("marker") != marker.name:
         what = found.get("marker", "nothing")
         raise EngineError(f"clamscan: found {what} where the marker {marker.name} is")

@@ -33,6 +33,7 @@ class CommandEngine:
     """One scanner; ``folder`` is where ``current`` and the generations stand."""
 
     kind = "command"
+    ignores = False
 
     def __init__(self, settings: EngineSettings, folder: Path) -> None:
         self.proves = bool(settings.marker_template)
@@ -58,6 +59,14 @@ class CommandEngine:
         definition = _fill(self._settings.marker_template, name=seed.name, text=seed.text)
         file_name = _fill(self._settings.marker_file, name=seed.stem)
         return Marker(seed.name, seed.sample, file_name, f"{definition}\n".encode())
+
+    def ignore_file(
+        self,
+        ignored: Mapping[str, Sequence[str]],  # noqa: ARG002 - the contract's signature
+        marker: Marker | None,  # noqa: ARG002 - as above
+    ) -> Mapping[str, bytes]:
+        """Write nothing: how the engine would ignore a signature is not known."""
+        return {}
 
     def version(self) -> str:
         """Name the kind: the engine's own version is not known."""

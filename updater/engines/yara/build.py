@@ -6,13 +6,14 @@ It also keeps a running scanner answering: yara-x holds the interpreter while it
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from keys.errors import EngineError, HostError
 from updater.engines.process import LOW_PRIORITY, Finished, run
-from updater.engines.yara import compiled, sources
+from updater.engines.yara import compiled, ignored, sources
 
 MAX_ORDER_BYTES = 1 << 20
 CLEAN_SAMPLE = b"nothing to see here\n"
@@ -28,13 +29,18 @@ class Order(msgspec.Struct, frozen=True):
     externals: tuple[str, ...]
     marker_name: str = ""
     marker_sample: bytes = b""
+    decoy_sample: bytes = b""
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How many rules and files there are, or who is to blame that there are none."""
+    """How many rules and files there are, or who is to blame that there are none.
+
+    ``ignored`` are the names of rules that never count.
+    """
 
     rules: int = 0
     files: int = 0
+    ignored: tuple[str, ...] = ()
     refused: str = ""
     host: str = ""
 
@@ -94,12 +100,21 @@ def _carry_out(wanted: Order) -> Outcome:
         ruleset = compiled.read(Path(wanted.output), key)
         if ruleset is None:
             return Outcome(host=f"{wanted.output}: cannot be read back")
+        ruleset = replace(ruleset, ignored=ignored.read(Path(wanted.folder)))
         _check_samples(ruleset, wanted)
     except EngineError as exc:
         return Outcome(refused=str(exc))
     except (OSError, HostError) as exc:
         return Outcome(host=f"yara-x: {exc}")
-    return Outcome(rules=ruleset.count, files=len(found))
+    return Outcome(rules=ruleset.count, files=len(found), ignored=_ignored(ruleset))
+
+
+def _ignored(ruleset: compiled.Ruleset) -> tuple[str, ...]:
+    """Name the rules that are there and never count."""
+    hides = ruleset.ignored.hides
+    if not ruleset.ignored.places:
+        return ()
+    return tuple(r.identifier for r in ruleset.rules if hides(r.namespace, r.identifier))
 
 
 def _check_samples(ruleset: compiled.Ruleset, wanted: Order) -> None:
@@ -108,10 +123,16 @@ def _check_samples(ruleset: compiled.Ruleset, wanted: Order) -> None:
     name = wanted.marker_name
     if name and name not in _hits(ruleset, wanted.marker_sample):
         raise EngineError(f"yara-x: the marker {name} is not found in its sample")
+    if wanted.decoy_sample and (hit := _hits(ruleset, wanted.decoy_sample)):
+        raise EngineError(f"yara-x: what is to be ignored is found: {hit[0]}")
 
 
 def _hits(ruleset: compiled.Ruleset, data: bytes) -> list[str]:
-    return [rule.identifier for rule in ruleset.rules.scan(data).matching_rules]
+    return [
+        rule.identifier
+        for rule in ruleset.rules.scan(data).matching_rules
+        if not ruleset.ignored.hides(rule.namespace, rule.identifier)
+    ]
 
 
 if __name__ == "__main__":

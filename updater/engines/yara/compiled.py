@@ -16,6 +16,7 @@ import msgspec
 
 from keys import files
 from keys.errors import EngineError, HostError
+from updater.engines.yara.ignored import NOTHING, Ignored
 from updater.engines.yara.sources import Sources
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ MAX_REFUSALS = 5  # named in one message
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """Compiled rules, ready to scan, and how many they are."""
+    """Compiled rules, ready to scan, how many they are, and which of them never count."""
 
     rules: "yara_x.Rules"
     count: int
+    ignored: Ignored = NOTHING
 
 
 class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

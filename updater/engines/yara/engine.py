@@ -6,7 +6,7 @@ whoever loads ``current`` now scans with it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from keys.errors import EngineError, Error, SettingsError, UnprovenError
@@ -15,6 +15,7 @@ from updater.engines import instream
 from updater.engines.base import MARKER_PREFIX, Loaded, Marker, Verdict
 from updater.engines.marker import fresh
 from updater.engines.yara import build, compiled
+from updater.engines.yara.ignored import FILE_NAME, Ignored
 from updater.engines.yara.load import load
 from updater.engines.yara.matches import NOTHING_LOADED, names, scan
 from updater.engines.yara.sources import holds_rules
@@ -28,6 +29,7 @@ class YaraEngine:
 
     kind = "yara"
     proves = True
+    ignores = True
     scans = True
 
     def __init__(self, settings: EngineSettings, folder: Path) -> None:
@@ -57,6 +59,17 @@ class YaraEngine:
         rule = f'rule {seed.name} {{ strings: $marker = "{seed.text}" condition: $marker }}\n'
         return Marker(seed.name, seed.sample, f"{seed.stem}.yar", rule.encode("ascii"))
 
+    def ignore_file(
+        self, ignored: Mapping[str, Sequence[str]], marker: Marker | None
+    ) -> Mapping[str, bytes]:
+        """List the rules whose matches do not count, each for the files of its channel only."""
+        if not ignored:
+            return {}
+        places = {channel: tuple(names) for channel, names in ignored.items()}
+        if marker:
+            places[marker.file_name] = (marker.decoy_name,)
+        return {FILE_NAME: Ignored(places).encoded()}
+
     def version(self) -> str:
         """Tell the version of yara-x that compiles here."""
         return f"yara-x {compiled.version()}"
@@ -70,10 +83,12 @@ class YaraEngine:
                 externals=self._settings.externals,
                 marker_name=marker.name if marker else "",
                 marker_sample=marker.sample if marker else b"",
+                decoy_sample=marker.decoy_sample if marker else b"",
             ),
             timeout_seconds=self._settings.test_timeout_seconds,
         )
-        return Loaded(outcome.rules, f"yara-x: {outcome.files} files")
+        met = frozenset(outcome.ignored)
+        return Loaded(outcome.rules, f"yara-x: {outcome.files} files", ignored=met)
 
     def reload(self) -> None:
         """Tell the scanner to look at ``current`` now; it looks by itself a little later."""

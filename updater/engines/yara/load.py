@@ -2,10 +2,11 @@
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from keys.errors import HostError
-from updater.engines.yara import build, compiled, sources
+from updater.engines.yara import build, compiled, ignored, sources
 
 
 def load(folder: Path, externals: tuple[str, ...], *, timeout_seconds: float) -> compiled.Ruleset:
@@ -17,11 +18,12 @@ def load(folder: Path, externals: tuple[str, ...], *, timeout_seconds: float) ->
 
     """
     try:
+        hidden = ignored.read(folder)
         key = sources.key(sources.read(folder), externals, compiled.version())
     except OSError as exc:
         raise HostError(f"{exc.filename or folder}: {exc.strerror or exc}") from exc
     ruleset = compiled.read(folder / compiled.FILE_NAME, key)
-    return ruleset or _made_again(folder, externals, key, timeout_seconds)
+    return replace(ruleset or _made_again(folder, externals, key, timeout_seconds), ignored=hidden)
 
 
 def _made_again(

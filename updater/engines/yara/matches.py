@@ -46,6 +46,7 @@ def scan(
     return tuple(
         Match(rule.identifier, rule.namespace, rule.tags, rule.metadata)
         for rule in results.matching_rules
+        if not ruleset.ignored.hides(rule.namespace, rule.identifier)
     )
 
 
