@@ -1,8 +1,8 @@
 """A mirror's repositories handed over to another store, so that no version is ever signed twice.
 
-First everything is copied while the mirror goes on; then the source is sealed, the last edition
-signed there, and the rest copied. A seal at the destination, from a handover the other way, goes
-last: signing goes with the newest state.
+The destination is sealed and everything copied there while the mirror goes on; then the source is
+sealed, the last edition signed there, and the rest copied. The seal of the destination goes last:
+at no time may both sign.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ ATTEMPTS = 10  # writers who were at work already may come first
 
 
 async def hand_over(
-    transfer: Transfer, editions: Editions, names: Sequence[str], *, to: str, by: Order,
-    now: datetime,
+    transfer: Transfer, editions: Editions, names: Sequence[str], *, here: str, to: str,
+    by: Order, now: datetime,
 ) -> list[Copied]:  # fmt: skip
     """Copy, seal, conclude, copy the rest; a second run goes on where one was cut.
 
@@ -39,6 +39,11 @@ async def hand_over(
             f"repository {SITE}: is handed over to {sealed.to} already",
             hint="copy from there; or end that handover with `sigmirror unseal`",
         )
+    if not (sealed and sealed.timestamp):
+        for name in names:
+            await transfer.compare(name)
+        for name in names:
+            await _close(StoredRepository(transfer.target, name), Handover(now, by.who, here))
     before = [] if sealed else [await transfer.copy(name) for name in names]
     seal = sealed or Handover(now, by.who, to, by.why)
     for name in names:
@@ -51,6 +56,12 @@ async def hand_over(
     for name in names:
         await StoredRepository(transfer.target, name).unseal()
     return [_together(*pair) for pair in zip(before, copied, strict=True)] if before else copied
+
+
+async def _close(there: StoredRepository, seal: Handover) -> None:
+    """Let nobody sign at the destination until it has everything."""
+    if await there.handover() is None:
+        await _seal(there, seal)
 
 
 async def _seal(repository: StoredRepository, seal: Handover) -> None:
@@ -91,14 +102,14 @@ async def take_back(
     if sealed is None:
         raise UsageError("nothing is handed over here")
     for other in there:
-        version = await _version(other)
-        if other.name == SITE and sealed.timestamp and version >= sealed.timestamp:
+        version, taken = await _version(other), await other.handover() is None
+        if taken and sealed.timestamp and version >= sealed.timestamp:
             raise UsageError(
-                f"repository {SITE}: {sealed.to} has taken over, with version {version}",
+                f"repository {other.name}: {sealed.to} has taken over, with version {version}",
                 hint="stop the mirror there, and hand it back: `sigmirror copy --handover`, from "
                 "there to here",
             )
-        if version:
+        if taken and version:
             await other.seal(Handover(now, by.who, "where it came from", by.why, version))
     for one in here:
         await one.unseal()

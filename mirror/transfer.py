@@ -68,6 +68,16 @@ class Transfer:
             raise StateError("the source holds no repository", hint="check its address")
         return tuple(sorted(names))
 
+    async def compare(self, name: str) -> None:
+        """Make sure that the destination may take a repository; nothing is written.
+
+        Raises:
+            Error: as of ``copy``.
+
+        """
+        inventory = await read_inventory(StoredRepository(self.source, name))
+        await _check_follows(inventory, StoredRepository(self.target, name))
+
     async def copy(self, name: str) -> Copied:
         """Copy a repository; a dry run only counts.
 

@@ -77,7 +77,7 @@ async def _copy(
         return [await transfer.copy(name) for name in names]
     return await hand_over(
         transfer, source.mirror("--handover").editions, names,
-        to=target.shown, by=order("sigmirror copy --handover", why), now=now(),
+        here=source.shown, to=target.shown, by=order("sigmirror copy --handover", why), now=now(),
     )  # fmt: skip
 
 
