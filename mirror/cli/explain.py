@@ -12,14 +12,20 @@ from keys.errors import UsageError
 from keys.signing.layout import SITE
 from mirror.cli.config import said
 from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.cli.task import line_text
 from mirror.fleet.asking import asked
 from mirror.fleet.explanation import Explanation, Offered
 from mirror.fleet.explanation import explain as explained
 from mirror.fleet.health import Line, lines
 from mirror.fleet.roster import EngineRow, HostRow
+from mirror.fleet.tasks import Kept, Tasks
+from mirror.fleet.turnout import Line as TaskLine
+from mirror.fleet.turnout import lines as task_lines
 from mirror.settings import Settings
 from mirror.site import MirrorSite
 from mirror.status import Channel, Status, read_status
+
+MAX_TASKS = 10  # shown of a host
 
 
 @click.command(epilog="Example: sigmirror explain mx1 clamav")
@@ -54,11 +60,23 @@ def show_host(*, config: Path, as_json: bool, name: str) -> None:
     """Show all that the host NAME told with its newest report."""
     settings = open_site(config).settings
     host = _host(settings, name)
+    tasks = asyncio.run(asked(settings, lambda desk: _tasks(Tasks(desk.database), name)))
     if as_json:
-        click.echo(msgspec.json.encode(host).decode())
+        told = [{"task": kept.task, **msgspec.to_builtins(line)} for kept, line in tasks]
+        click.echo(msgspec.json.encode({**msgspec.to_builtins(host), "tasks": told}).decode())
         return
     for text in _shown(host, _stale(settings)):
         click.echo(text)
+    for kept, line in tasks:
+        click.echo(line_text(f"  task {kept.task.id} {kept.task.kind}", line))
+
+
+async def _tasks(tasks: Tasks, name: str) -> list[tuple[Kept, TaskLine]]:
+    """Return the newest tasks that a host is asked, and how far it is with them."""
+    asked_for = [kept for kept in await tasks.every() if kept.task.is_for(name)]
+    runs = await tasks.runs(host=name)
+    newest = sorted(asked_for, key=lambda kept: kept.added)[-MAX_TASKS:]
+    return [(kept, line) for kept in newest for line in task_lines(kept, runs, [name], now=now())]
 
 
 def _host(settings: Settings, name: str) -> HostRow:
@@ -127,5 +145,7 @@ def _engine(line: Line, engine: EngineRow) -> Iterator[str]:
     yield f"    generation {engine.generation}, {engine.outcome}, {engine.proof}"
     for load in engine.loads:
         yield f"    {load.channel} {load.sequence} ({load.release}), {load.assurance}"
+    for one in engine.ignored:
+        yield f"    {one.line}"
     if line.trouble:
         yield f"    {line.trouble}"

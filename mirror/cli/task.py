@@ -28,7 +28,7 @@ from mirror.cli.rows import show
 from mirror.fleet.asking import asked, known_hosts
 from mirror.fleet.health import Health
 from mirror.fleet.health import lines as health_lines
-from mirror.fleet.ledger import hosts_file
+from mirror.fleet.ledger import hosts_record
 from mirror.fleet.tasks import Kept, Run, Tasks
 from mirror.fleet.turnout import WRONG, Line, counts, lines
 from mirror.settings import Settings
@@ -145,10 +145,13 @@ def cancel(*, config: Path, reason: str, id_: str) -> None:
     """Hand a task out no more; a host that has it already may still run it."""
     site = open_site(config)
     kept = asyncio.run(asked(site.settings, lambda desk: Tasks(desk.database).find(id_)))
-    if kept.cancelled:
-        raise UsageError(f"task {kept.task.id}: is cancelled already")
+    at = now()
+    if kept.cancelled or at >= kept.task.ends:
+        raise UsageError(
+            f"task {kept.task.id}: {'is cancelled' if kept.cancelled else 'has ended'}"
+        )
     by = order(f"sigmirror task cancel {kept.task.id}", reason)
-    asyncio.run(take_back(site, kept.task, by=by, now=now()))
+    asyncio.run(take_back(site, kept.task, by=by, now=at))
     click.echo(f"task {kept.task.id}: cancelled")
 
 
@@ -192,7 +195,7 @@ def _asked_hosts(settings: Settings, given: _Options, at: datetime) -> tuple[str
 def _late(settings: Settings, at: datetime) -> tuple[str, ...]:
     limit = timedelta(hours=settings.fleet.stale_hours)
     rows = asyncio.run(known_hosts(settings))
-    found = health_lines(rows, hosts_file(settings.folder).read().singles, now=at, stale=limit)
+    found = health_lines(rows, hosts_record(settings).read().singles, now=at, stale=limit)
     names = tuple(sorted({line.host for line in found if line.health in _LATE}))
     if not names:
         raise UsageError("--stale: no host is silent or stale")
@@ -201,7 +204,7 @@ def _late(settings: Settings, at: datetime) -> tuple[str, ...]:
 
 def _names(settings: Settings) -> list[str]:
     """List hosts that were admitted or reported; a pool by its members, or by itself without."""
-    admitted = hosts_file(settings.folder).read().hosts
+    admitted = hosts_record(settings).read().hosts
     known = {row.name for row in asyncio.run(known_hosts(settings))}
     pools = {name.partition(MEMBER_SEPARATOR)[0] for name in known if MEMBER_SEPARATOR in name}
     return sorted(known | ({*admitted} - pools))

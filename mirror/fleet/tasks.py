@@ -27,7 +27,8 @@ from keys.model.task import (
 from mirror.fleet.database import Database
 from mirror.fleet.tables import task_runs, tasks
 
-MAX_OPEN = 200  # tasks at once
+MAX_OPEN = 100  # tasks at once
+LOCK = "tasks"  # what is held while a row may be added
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ class Tasks:
 
         """
         async with self._database.changing() as connection:
-            if len(await _kept(connection, _open(kept.added))) >= MAX_OPEN:
+            await self._database.alone(connection, LOCK)
+            counted = sa.select(sa.func.count()).select_from(tasks).where(_open(kept.added))
+            if (await connection.execute(counted)).scalar_one() >= MAX_OPEN:
                 raise LimitError(
                     f"more than MAX_OPEN={MAX_OPEN} tasks are open",
                     hint="`sigmirror task cancel` some",
@@ -153,7 +156,7 @@ class Tasks:
         if not new:
             return
         async with self._database.changing() as connection:
-            await self._database.alone(connection, "tasks")
+            await self._database.alone(connection, LOCK)
             for row in new:
                 there = sa.select(task_runs.c.handed).where(
                     *(task_runs.c[name] == row[name] for name in ("task", "host", "due"))
