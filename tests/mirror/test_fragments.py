@@ -1,0 +1,105 @@
+"""Settings for hosts as an operator writes them: TOML, one value, what a change says."""
+
+import string
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keys.errors import LimitError, SettingsError
+from keys.model.fragment import NAMED_SETTINGS, SAFE_SETTINGS, Value
+from mirror.fragments import Sections, differences, from_toml, numbered, shown, to_toml, value_of
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), max_size=20)
+_VALUES = st.one_of(
+    st.booleans(),
+    st.integers(-(1 << 53), 1 << 53),
+    st.floats(allow_nan=False, allow_infinity=False),
+    _TEXT,
+    st.lists(_TEXT, max_size=3).map(tuple),
+)
+_SECTIONS = st.dictionaries(st.sampled_from(sorted({*SAFE_SETTINGS, *NAMED_SETTINGS})), _VALUES)
+_NAMES = st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_size=8)
+
+
+@given(_SECTIONS, st.dictionaries(_NAMES, _SECTIONS.filter(bool), max_size=3))
+def test_what_show_prints_is_what_push_takes(
+    everyone: dict[str, Value], hosts: dict[str, dict[str, Value]]
+) -> None:
+    sections = Sections(everyone, hosts)
+    again = from_toml("\n".join(to_toml(sections)), "fleet.toml")
+    assert list(differences(sections, again)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("300", 300),
+        ("1.5", 1.5),
+        ("true", True),
+        ("canary", "canary"),
+        ('"true"', "true"),
+        ("/srv/clean", "/srv/clean"),
+        ('["a", "b"]', ("a", "b")),
+        ("a\nb = 1", "a\nb = 1"),
+    ],
+)
+def test_a_value_is_toml_and_a_text_needs_no_quotes(text: str, value: Value) -> None:
+    assert (value_of(text), type(value_of(text))) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["2026-01-01", "{a = 1}", "[1, 2]", "x" * 1001])
+def test_what_no_setting_can_be_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="no value of a setting"):
+        value_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("a =", "fleet.toml"),
+        ("[some]\nx = 1", "some"),
+        ("hosts = 3", "fleet.toml"),
+        ("[hosts]\nmx1 = 3", "fleet.toml"),
+        ("[all]\nx = 2026-01-01", "fleet.toml"),
+    ],
+)
+def test_a_file_of_another_shape_is_refused_by_name(text: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        from_toml(text, "fleet.toml")
+
+
+@pytest.mark.parametrize(
+    ("sections", "named"),
+    [
+        (Sections({"intervall_seconds": 5}, {}), "intervall_seconds"),
+        (Sections({"interval_seconds": 1}, {}), "interval_seconds"),
+        (Sections({}, {"mx1": {"state": "/"}}), "state"),
+        (Sections({}, {"../up": {"jitter_seconds": 1}}), "hosts"),
+    ],
+    ids=["unknown", "out of bounds", "never", "name"],
+)
+def test_what_every_host_would_refuse_is_not_signed(sections: Sections, named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        numbered(sections, 1, NOW)
+
+
+def test_a_fragment_larger_than_hosts_read_is_not_signed() -> None:
+    hosts = {f"mx{n}": {"ca_file": "/" + "x" * 900} for n in range(300)}
+    with pytest.raises(LimitError, match="MAX_FRAGMENT_BYTES"):
+        numbered(Sections({}, hosts), 1, NOW)
+
+
+def test_a_change_is_told_value_by_value() -> None:
+    before = Sections({"interval_seconds": 300, "jitter_seconds": 1}, {"mx1": {"proxy": "a"}})
+    after = before.setting((), "interval_seconds", 60).setting(("mx1",), "proxy", None)
+    after = after.setting(("mx2",), "engine.*.track", "canary").setting((), "jitter_seconds", True)
+    assert list(differences(before, after)) == [
+        "~ all: interval_seconds = 300 -> 60",
+        "~ all: jitter_seconds = 1 -> true",
+        '- mx1: proxy = "a"',
+        '+ mx2: engine.*.track = "canary"',
+    ]
+    assert shown(("a", "b")) == '["a","b"]'
