@@ -7,6 +7,7 @@ import msgspec
 
 from keys.errors import Error
 from keys.model import rollout
+from keys.model.ignore import Ignored
 from keys.model.release import Content, Pin, Pointer, Redistribution
 from keys.signing.delegations import POLICY
 from keys.signing.publisher import Publisher
@@ -14,6 +15,7 @@ from mirror import reloads
 from mirror.catalogue import Catalogue, read_catalogue
 from mirror.fleet.roster import HostRow
 from mirror.fleet.sharing import Sharing, strictest
+from mirror.ignores import Ignores
 from mirror.licence_status import LicenceStatus, licence_statuses, licence_troubles
 from mirror.offers import clashes, databases, rank, ranking
 from mirror.policy import read_choice
@@ -84,6 +86,7 @@ class Status(msgspec.Struct, frozen=True):
     upstreams: list[UpstreamStatus]
     licences: list[LicenceStatus]
     problems: list[str]
+    ignored: list[Ignored] = []  # signatures that hosts are to ignore now
 
 
 async def read_status(site: MirrorSite, *, now: datetime, fleet: Sequence[HostRow] = ()) -> Status:
@@ -105,7 +108,16 @@ async def read_status(site: MirrorSite, *, now: datetime, fleet: Sequence[HostRo
         *_clashes(site, repositories),
         *_refused(site),
     ]
-    return Status(now, repositories, upstreams, licences, problems)
+    ignored = await _ignored(site, now)
+    return Status(now, repositories, upstreams, licences, problems, ignored)
+
+
+async def _ignored(site: MirrorSite, now: datetime) -> list[Ignored]:
+    """List what hosts are to ignore; nothing when the repository, which says why, is unreadable."""
+    try:
+        return list((await Ignores(site.policies).read()).in_force(now))
+    except Error:
+        return []
 
 
 def _assurances(repositories: Iterable[RepositoryStatus]) -> dict[str, str]:

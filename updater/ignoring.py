@@ -117,13 +117,6 @@ def _standing(
     return heeding.obstacle or Standing.waiting
 
 
-def told(one: IgnoredTold) -> str:
-    """Write how a signature stands for a person."""
-    until = f" until {one.expires:%Y-%m-%d %H:%M:%SZ}" if one.expires else ""
-    missing = "" if one.found else ", no definition of that name"
-    return f"ignore {one.name} of {one.channel}{until}: {one.standing}{missing}"
-
-
 def _pairs(names: Names) -> Iterator[tuple[str, str]]:
     for channel, listed in names.items():
         for name in listed:

@@ -9,7 +9,6 @@ import msgspec
 from keys.errors import Error, UnprovenError
 from keys.model.release import Instant, Wire
 from keys.model.report import IgnoredTold
-from updater import ignoring
 from updater.state import Proved, Release
 
 _SEVERITY = (0, 1, 6, 4, 5, 3, 2)  # exit codes, the one that matters most last
@@ -55,7 +54,7 @@ class EngineReport(Wire, frozen=True, omit_defaults=False):
         what = f"generation {self.generation} ({named})" if self.generation else "no generation"
         detail = f" ({self.detail})" if self.detail else ""
         held = "".join(f"; held: {reason}" for reason in self.held)
-        held += "".join(f"; {ignoring.told(one)}" for one in self.ignored)
+        held += "".join(f"; {one.line}" for one in self.ignored)
         return f"{self.engine}: {self.outcome}, {what}, {self.proof.value}{detail}{held}"
 
     def proven_since(self, proof: "EngineReport") -> "EngineReport":

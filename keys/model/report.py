@@ -56,7 +56,7 @@ class IgnoredTold(Told, frozen=True, kw_only=True):
     """One signature that the site lets its hosts ignore, and how it stands here.
 
     ``standing`` is one of ``in force``, ``waiting``, ``not allowed``, ``not possible``, ``held``,
-    ``ended``. ``found`` is False where the engine has no definition of that name.
+    ``overdue``. ``found`` is False where the engine has no definition of that name.
     """
 
     channel: Name
@@ -64,6 +64,13 @@ class IgnoredTold(Told, frozen=True, kw_only=True):
     standing: Name
     expires: Instant | None = None
     found: bool = True
+
+    @property
+    def line(self) -> str:
+        """One line for a person."""
+        until = f" until {self.expires:%Y-%m-%d %H:%M:%SZ}" if self.expires else ""
+        missing = "" if self.found else ", no definition of that name"
+        return f"ignore {self.name} of {self.channel}{until}: {self.standing}{missing}"
 
 
 class EngineTold(Told, frozen=True, kw_only=True):

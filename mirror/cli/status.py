@@ -46,6 +46,9 @@ def _lines(found: Status) -> Iterator[str]:
         yield from _upstream(upstream)
     for licence in found.licences:
         yield _licence(licence)
+    for one in found.ignored:
+        until = f"{one.expires:%Y-%m-%d %H:%M:%SZ}"
+        yield f"ignored until {until}: {one.name} of channel {one.channel} ({one.reason})"
     for problem in found.problems:
         yield f"problem: {problem}"
     if not found.problems:

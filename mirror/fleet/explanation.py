@@ -53,6 +53,7 @@ def _engine(
     reasons = [
         *_of_track(engine, offered, wanted),
         *_of_host(host, engine, load, offered, wanted),
+        *(one.line for one in engine.ignored if one.channel == channel),
         *_of_silence(host, now, stale),
     ]
     return Explanation(engine.engine, engine.track, reads, wanted, tuple(reasons))

@@ -74,8 +74,11 @@ def status(*, config: Path, engine: str, as_json: bool) -> None:
     if as_json:
         say(msgspec.json.encode(told).decode())
         return
+    ignored = {engine.engine: engine.ignored for engine in last.engines}
     for row in told["engines"]:
         say(_status_line(row))
+        for one in ignored.get(row["engine"], ()):
+            say(f"  {one.line}")
     say(f"last run {last.at:%Y-%m-%dT%H:%M:%SZ}: exit code {last.exit_code}")
     for trouble in last.all_troubles:
         say(f"  {trouble.message}")
