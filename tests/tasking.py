@@ -71,6 +71,7 @@ class Scene:
         repository, source = self.repository(), Folder(self.site.layout)
         repository.refresh(source, now=now)
         repository.find("inhouse/tracks/stable.json", source)
+        repository.witness(NOW)
 
     @property
     def signers(self) -> Mapping[str, Signer]:
