@@ -25,7 +25,12 @@ _GONE = {404, 410}
 _GZIPPED = (".gz", ".tgz")
 _BUSY = {429, 503}
 _REDIRECTS = {301, 302, 303, 307, 308}
+_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]{1,256}"')
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(?:\d{1,15}|\*)")
+
+
+class CutOffError(FetchError):
+    """A body ended before its end; what came of it stands."""
 
 
 class BusyError(FetchError):
@@ -189,6 +194,17 @@ def _instant(value: str) -> datetime | None:
 def redirect(status: int, headers: Mapping[str, str]) -> str | None:
     """Return where an answer sends us, or None when it does not."""
     return headers.get("Location", "") if status in _REDIRECTS else None
+
+
+def rest(headers: Mapping[str, str], held: int) -> dict[str, str]:
+    """Return the headers that ask for what lacks of a body; none where nothing vouches for it.
+
+    A weak ETag does not: the bytes may differ. RFC 9110, sections 8.8.1 and 13.1.5.
+    """
+    tag = headers.get("ETag", "").strip()
+    if not held or not _STRONG_TAG.fullmatch(tag):
+        return {}
+    return {"Range": f"bytes={held}-", "If-Range": tag}
 
 
 def continues(status: int, headers: Mapping[str, str], held: int) -> bool:

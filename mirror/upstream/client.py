@@ -5,17 +5,16 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 import aiohttp
 from yarl import URL
 
-from keys.errors import FetchError, LimitError, RefusedError, StateError
-from keys.model.release import Pin
+from keys.errors import FetchError, LimitError, RefusedError
 from mirror.upstream import answers
 from mirror.upstream.access import Access, check_address, trust
+from mirror.upstream.answers import CutOffError
 from mirror.upstream.auth import Request
 from mirror.upstream.transcript import Exchange, Transcript
 
@@ -41,6 +40,8 @@ class Answer:
     credentialed: bool = False
     data: bytes = b""
 
+
+_CUT_OFF = (aiohttp.ClientPayloadError, ConnectionError)
 
 Judge = Callable[[Answer], None]
 """Accept an answer by its head, or raise what it means."""
@@ -105,16 +106,15 @@ class VendorClient:
 
         """
         gathered = bytearray()
-        async with self._get(name, headers or {}, method) as (response, exchange):
-            answer = _head(response, exchange)
+        async with self.get(name, headers or {}, method) as (answer, pieces):
             judge(answer)
             answers.check_encoding(answer.headers, answer.address)
-            async for data in self._body(response, exchange):
+            async for data in pieces:
                 gathered += data
                 if beginning and len(gathered) >= max_bytes:
                     break
                 if len(gathered) > max_bytes:
-                    raise LimitError(f"{exchange.url}: more than max_bytes={max_bytes}")
+                    raise LimitError(f"{answer.address}: more than max_bytes={max_bytes}")
             return replace(answer, data=bytes(gathered[:max_bytes]))
 
     async def read(self, name: str, *, max_bytes: int) -> bytes:
@@ -127,79 +127,19 @@ class VendorClient:
         """
         return (await self.ask(name, max_bytes=max_bytes, judge=check)).data
 
-    async def save(
-        self, name: str, target: Path, *, max_bytes: int, limit: str = "max_bytes",
-        headers: Mapping[str, str] | None = None, judge: Judge = check,
-        on_bytes: Callable[[int], None],
-    ) -> Answer:  # fmt: skip
-        """Stream a whole object into a file; ``limit`` is the name of the byte limit.
-
-        Where ``headers`` ask for a change and there is none (304), no file is written.
-
-        Raises:
-            LimitError: longer than ``max_bytes``, by its header or by its bytes.
-            FetchError: it did not come.
-            Error: as ``judge``; nothing was written then.
-
-        """
-        async with self._get(name, headers or {}, "GET") as (response, exchange):
-            answer = _head(response, exchange)
-            judge(answer)
-            answers.check_encoding(answer.headers, answer.address)
-            answers.check_length(answer.headers, answer.address, max_bytes, limit)
-            if answer.status == NOT_MODIFIED:
-                return answer
-            with target.open("wb") as file:
-                promise = f"{limit}={max_bytes}"
-                await self._save(response, exchange, file, max_bytes, promise, on_bytes)
-            return answer
-
-    async def download(
-        self, name: str, target: Path, pin: Pin, *, on_bytes: Callable[[int], None]
-    ) -> None:
-        """Bring an object into a file, going on where an earlier attempt left it.
-
-        The file is complete in length, not yet verified.
-
-        Raises:
-            MissingError, CredentialError, LicenceEndedError, FetchError, LimitError: as ``read``;
-                what came stays in the file.
-
-        """
-        with target.open("ab") as file:
-            held = file.tell()
-            if held > pin.length:
-                held = file.truncate(0)
-            if held == pin.length:
-                return
-            headers = {"Range": f"bytes={held}-", "If-Range": f'"{pin.sha256}"'} if held else {}
-            async with self._get(name, headers, "GET") as (response, exchange):
-                check(_head(response, exchange))
-                if not answers.continues(response.status, response.headers, held):
-                    file.truncate(0)
-                promise = f"the {pin.length} bytes promised"
-                await self._save(response, exchange, file, pin.length, promise, on_bytes)
-            if file.tell() != pin.length:
-                raise FetchError(f"{name}: ended after {file.tell()} of {pin.length} bytes")
-
-    async def _save(
-        self, response: aiohttp.ClientResponse, exchange: Exchange, file: BinaryIO,
-        max_bytes: int, promise: str, on_bytes: Callable[[int], None],
-    ) -> None:  # fmt: skip
-        async for data in self._body(response, exchange):
-            if file.tell() + len(data) > max_bytes:
-                raise LimitError(f"{exchange.url}: more than {promise}")
-            try:
-                await asyncio.to_thread(file.write, data)
-            except OSError as exc:
-                raise StateError(f"{file.name}: {exc.strerror or exc}") from exc
-            on_bytes(len(data))
-
     @contextlib.asynccontextmanager
-    async def _get(
-        self, name: str, headers: Mapping[str, str], method: str
-    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Exchange]]:
-        """Ask, following redirects; the credential stays with its own origin."""
+    async def get(
+        self, name: str, headers: Mapping[str, str], method: str = "GET"
+    ) -> AsyncIterator[tuple[Answer, AsyncIterator[bytes]]]:
+        """Ask, following redirects; the credential stays with its own origin.
+
+        Yields the answer's head, whatever its status, and the pieces of its body.
+
+        Raises:
+            CutOffError: the body ended before its end.
+            FetchError: it did not come.
+
+        """
         request, own = Request(self._base.join(URL(name, encoded=True)), method, headers), True
         async with contextlib.AsyncExitStack() as held:
             for _ in range(MAX_REDIRECTS + 1):
@@ -215,7 +155,11 @@ class VendorClient:
                     self.transcript.answered(exchange, response.status, response.headers)
                     location = answers.redirect(response.status, response.headers)
                     if location is None:
-                        yield response, exchange
+                        head = Answer(
+                            response.status, response.headers, exchange.url,
+                            bool(exchange.credential),
+                        )  # fmt: skip
+                        yield head, self._body(response, exchange)
                         return
                 request = replace(request, url=self._next(request.url, location))
             raise RefusedError(
@@ -280,7 +224,8 @@ class VendorClient:
             raise FetchError(f"{exchange.url}: no answer in time") from None
         except (aiohttp.ClientError, OSError) as exc:
             exchange.error = self._redactor.text(_reason(exc))
-            raise FetchError(f"{exchange.url}: {exchange.error}") from None
+            kind = CutOffError if isinstance(exc, _CUT_OFF) else FetchError
+            raise kind(f"{exchange.url}: {exchange.error}") from None
 
 
 def _reason(exc: Exception) -> str:
@@ -292,7 +237,3 @@ def _reason(exc: Exception) -> str:
     if isinstance(exc, aiohttp.ClientResponseError):
         return "answers something that is no HTTP"
     return " ".join(str(exc).split()) or type(exc).__name__
-
-
-def _head(response: aiohttp.ClientResponse, exchange: Exchange) -> Answer:
-    return Answer(response.status, response.headers, exchange.url, bool(exchange.credential))

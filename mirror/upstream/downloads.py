@@ -21,6 +21,7 @@ from keys.model.sidecars import MAX_SIDECARS_BYTES, sidecars_target
 from mirror.feeds import UpstreamSettings
 from mirror.rollout import Entitlement, newest_covered
 from mirror.upstream.base import Held, Pull
+from mirror.upstream.bodies import Bodies
 from mirror.upstream.client import VendorClient
 
 DOWNLOADS_AT_ONCE = 8
@@ -163,16 +164,14 @@ class Downloads:
     async def _whole_file(self, target: str, pin: Pin, path: Path) -> None:
         """Download and verify; what an earlier pull left of other bytes costs a second try."""
         resumed = await asyncio.to_thread(path.exists)
-        await self._download(target, pin, path)
+        bodies = Bodies(self.client, self._pull.on_bytes)
+        await bodies.download(_place(target, pin), path, pin)
         if await asyncio.to_thread(_is_whole, path, pin):
             return
         await asyncio.to_thread(path.unlink)
         if not resumed:
             raise DigestError(f"{target}: not the bytes the vendor signed")
         await self._whole_file(target, pin, path)
-
-    async def _download(self, target: str, pin: Pin, path: Path) -> None:
-        await self.client.download(_place(target, pin), path, pin, on_bytes=self._pull.on_bytes)
 
     def _part(self, pin: Pin) -> Path:
         folder = self._catch.folder / "parts"

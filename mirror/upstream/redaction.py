@@ -84,4 +84,4 @@ def _spelling(character: str) -> str:
     )
     plus = "|\\+" if character == " " else ""
     quoted = "\\\\*" if character in "'\"\\" else ""
-    return f"(?:{quoted}{re.escape(character)}|{escaped}{plus})"
+    return f"(?:{escaped}{plus}|{quoted}{re.escape(character)})"  # of a percent sign, the longer

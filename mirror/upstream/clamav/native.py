@@ -17,6 +17,7 @@ from keys.trust.vendor.cvd import read_header
 from keys.trust.vendor.header import HEADER_BYTES, Header
 from mirror.upstream.answers import BlockPageError
 from mirror.upstream.base import Pull
+from mirror.upstream.bodies import Bodies, Limit
 from mirror.upstream.clamav.drivers import Advertised, Surroundings, ask_record
 from mirror.upstream.clamav.layout import CdiffName, cvd_name, cvd_sign_name, sign_name
 from mirror.upstream.client import Answer, VendorClient
@@ -153,10 +154,9 @@ class _Asking:
 
     async def _whole(self, name: str, target: Path, pull: Pull) -> int:
         """Save a database and return the version its header claims."""
-        answer = await self.client.save(
-            cvd_name(name), target, max_bytes=self.around.settings.max_release_bytes,
-            limit="max_release_bytes", judge=self._judge_found, on_bytes=pull.on_bytes,
-        )  # fmt: skip
+        limit = Limit(self.around.settings.max_release_bytes, "max_release_bytes")
+        bodies = Bodies(self.client, pull.on_bytes)
+        answer = await bodies.save(cvd_name(name), target, limit, judge=self._judge_found)
         return _claimed(await asyncio.to_thread(_head, target), answer).version
 
     def _judge_found(self, answer: Answer) -> None:

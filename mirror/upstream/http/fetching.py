@@ -16,6 +16,7 @@ from mirror.feeds import UpstreamSettings
 from mirror.upstream import answers
 from mirror.upstream.answers import BlockPageError
 from mirror.upstream.base import Pull
+from mirror.upstream.bodies import Bodies, Limit
 from mirror.upstream.client import NOT_MODIFIED, Answer, VendorClient
 from mirror.upstream.http.kept import Kept, KeptFile
 from mirror.upstream.http.sources import Source
@@ -97,11 +98,10 @@ class Fetching:
         self, source: Source, path: Path, left: int, held: KeptFile | None
     ) -> Mapping[str, str]:
         """Bring a file, or take the kept one where it did not change; return its headers."""
-        answer = await self.client.save(
-            source.address, path, max_bytes=left, limit="max_release_bytes",
+        answer = await Bodies(self.client, self.pull.on_bytes).save(
+            source.address, path, Limit(left, "max_release_bytes"),
             headers=held.condition if held else {},
             judge=partial(judge_whole, self.settings, conditional=held is not None),
-            on_bytes=self.pull.on_bytes,
         )  # fmt: skip
         if held and answer.status == NOT_MODIFIED:
             if held.length > left:
