@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import signal
-import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,14 +11,12 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from keys.errors import Error, StateError
+from keys.errors import Error, StateError, StoreError
 from mirror import reloads
-from mirror.address import Address
 from mirror.fleet.desk import Desk, open_desk
 from mirror.fleet.hosts import Hosts
-from mirror.fleet.ledger import hosts_file
+from mirror.fleet.ledger import Records, hosts_record
 from mirror.fleet.promotion import Outcome
-from mirror.fleet.records import RecordFile
 from mirror.fleet.tasks import Tasks
 from mirror.inforce import InForce
 from mirror.notices.rounds import Rounds
@@ -30,10 +27,10 @@ from mirror.schedule import Schedule, schedule_of
 from mirror.watch import Watcher
 from mirror.web import metrics
 from mirror.web.enrolment import EnrolmentDesk
+from mirror.web.listening import listen
 from mirror.web.metrics import Metrics
 from mirror.web.service import IDLE_SECONDS, MAX_HEADER_BYTES, RequestLog, Service
 
-BACKLOG = 1024
 NO_GRACE_SECONDS = 0.01  # aiohttp would wait for ever for 0
 DATABASE_RETRY_SECONDS = 30.0
 RETENTION_SECONDS = 3600.0
@@ -71,7 +68,7 @@ async def running(in_force: InForce) -> AsyncIterator[tuple[str, str]]:
     await runner.setup()
     try:
         tls = in_force.certificate.context if in_force.certificate else None
-        address = await _listen(runner, serve.listen, "serve.listen", ssl_context=tls)
+        address = await listen(runner, serve.listen, "serve.listen", ssl_context=tls)
         structlog.get_logger().info(
             "listening", address=address, tls=tls is not None, access=serve.access,
             signs=in_force.signs, metrics=mirror.metrics_address,
@@ -104,6 +101,7 @@ class _Mirror:
         app.cleanup_ctx.append(self._reported)
         app.cleanup_ctx.append(self._measured)
         app.cleanup_ctx.append(self._refreshed)
+        app.cleanup_ctx.append(self._followed)
         app.cleanup_ctx.append(self._watched)
         if self._in_force.signs:
             app.cleanup_ctx.append(self._scheduled)
@@ -141,15 +139,15 @@ class _Mirror:
         with Rounds(lambda: self._in_force.site, self._in_force.clock):
             yield
 
-    def _hosts_record(self) -> RecordFile[Hosts] | None:
+    def _hosts_record(self) -> Records[Hosts] | None:
         """Open the record of hosts; a vendor's customers have none."""
         settings = self._in_force.settings
-        return None if settings.serve.access == "licences" else hosts_file(settings.folder)
+        return None if settings.serve.access == "licences" else hosts_record(settings)
 
     async def _measured(self, _app: web.Application) -> AsyncIterator[None]:
         """Serve metrics on their own listener."""
-        listen = self._in_force.serve.metrics_listen
-        if not listen:
+        where = self._in_force.serve.metrics_listen
+        if not where:
             yield
             return
         runner = web.AppRunner(
@@ -157,7 +155,7 @@ class _Mirror:
         )
         await runner.setup()
         try:
-            self.metrics_address = await _listen(runner, listen, "serve.metrics_listen")
+            self.metrics_address = await listen(runner, where, "serve.metrics_listen")
             yield
         finally:
             await runner.cleanup()
@@ -206,6 +204,25 @@ class _Mirror:
             await asyncio.sleep(self._in_force.served.poll_seconds)
             for repository in self._in_force.repositories.by_name.values():
                 await repository.refresh()
+
+    async def _followed(self, _app: web.Application) -> AsyncIterator[None]:
+        """Follow records that other machines change."""
+        if not self._in_force.settings.store.is_bucket:
+            yield
+            return
+        async with _task(self._follow(), "follow"):
+            yield
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self._in_force.settings.reload_poll_seconds)
+            try:
+                if await self._in_force.follow_access():
+                    await self._report("access", None)
+            except StoreError:  # the store's own metric tells of it
+                continue
+            except Error as exc:
+                await self._report("access", exc)
 
     async def _watched(self, _app: web.Application) -> AsyncIterator[None]:
         """Follow files that change on disk."""
@@ -263,27 +280,6 @@ async def _task(work: Coroutine[None, None, None], name: str) -> AsyncIterator[N
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def _listen(
-    runner: web.AppRunner, where: str, what: str, *, ssl_context: ssl.SSLContext | None = None
-) -> str:
-    """Listen; return the address, with the port that was taken.
-
-    Raises:
-        StateError: the address is taken or not this machine's.
-
-    """
-    wanted = Address.parse(where, what)
-    site = web.TCPSite(
-        runner, wanted.host or None, wanted.port, ssl_context=ssl_context, backlog=BACKLOG
-    )
-    try:
-        await site.start()
-    except OSError as exc:
-        raise StateError(f"{what}: {where}: {exc.strerror or exc}") from exc
-    host = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
-    return f"{host}:{site.port}"
 
 
 async def _stopped() -> None:

@@ -42,7 +42,8 @@ def serving(site: MirrorSite) -> Iterator[Error]:
     if settings.serve.tls is not None:
         yield from _raised(partial(tls.load, settings.serve.tls))
     yield from _store(site)
-    yield from _raised(partial(open_door, settings.serve.access, settings.folder))
+    if not settings.store.is_bucket:  # where replicas start, though it may not answer yet
+        yield from _raised(partial(open_door, settings))
 
 
 def signing(settings: Settings) -> Iterator[Error]:

@@ -4,6 +4,7 @@ Each part is made whole from what is on disk and then put in force in one step; 
 be made leaves the old one in force.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,22 +22,17 @@ from keys.trust.tuf_api import Signer
 from mirror import check
 from mirror import settings as loader
 from mirror.facts import read_facts
-from mirror.fleet.ledger import customers_file, entitlements, hosts_file, open_door
-from mirror.fleet.sharing import Sharing
-from mirror.fleet.throttle import Throttle
+from mirror.fleet.ledger import Follower, customers_file, entitlements, hosts_file, open_door
 from mirror.keychain import online_keys, open_online_ring, open_sidecar_key
 from mirror.licences import Licences
-from mirror.offers import ranking
 from mirror.rollout import Entitlement
 from mirror.settings import LicenceSettings, ServeSettings, Settings
 from mirror.site import MirrorSite
 from mirror.watch import Subject
 from mirror.web import tls
-from mirror.web.access import Gate, Proxies
 from mirror.web.cache.opening import Served, open_served
 from mirror.web.gauges import Facts
-from mirror.web.hot import HotRepository
-from mirror.web.native.index import NativeIndex
+from mirror.web.opening import open_repositories
 from mirror.web.repository import Repositories
 from mirror.web.tls import Certificate
 
@@ -57,6 +53,7 @@ class InForce:
     served: Served
     repositories: Repositories
     certificate: Certificate | None
+    follower: Follower = field(default_factory=Follower)
     changed: list[Callable[[str], None]] = field(default_factory=list)
 
     @classmethod
@@ -115,7 +112,7 @@ class InForce:
     def _entitlements(self) -> Iterable[Entitlement]:
         if self.settings.serve.access != "licences":
             return ()
-        return entitlements(self.settings.folder, self.clock())
+        return entitlements(self.settings, self.clock())
 
     def facts(self) -> Facts:
         """Tell what metrics show; reads the upstreams' memories."""
@@ -181,12 +178,25 @@ class InForce:
         """Follow changed records of hosts and customers.
 
         Raises:
+            StateError, StoreError: they are unusable.
+
+        """
+        door = await asyncio.to_thread(open_door, self.settings)
+        known = self.repositories
+        self.repositories = replace(known, gate=known.gate.with_door(door))
+
+    async def follow_access(self) -> bool:
+        """Follow records that another machine changed; tell whether they were.
+
+        Raises:
+            StoreError: nobody knows.
             StateError: they are unusable.
 
         """
-        serve, known = self.settings.serve, self.repositories
-        door = open_door(serve.access, self.settings.folder)
-        self.repositories = replace(known, gate=known.gate.with_door(door))
+        if not await asyncio.to_thread(self.follower.changed, self.settings):
+            return False
+        await self.reload_access()
+        return True
 
     async def reload_keys(self) -> None:
         """Sign with changed keys.
@@ -284,22 +294,5 @@ def _refuse_fixed(old: Settings, new: Settings) -> None:
 
 
 async def _open_repositories(settings: Settings, served: Served) -> Repositories:
-    """Open every repository and the door to them; each is loaded when it is put in force."""
-    serve = settings.serve
-    door = open_door(serve.access, settings.folder)
-    site = MirrorSite(settings, Licences.of(settings).standing)
-    by_name = {
-        name: HotRepository(served.store, name, served.cache) for name in site.repositories
-    }
-    for repository in by_name.values():
-        await repository.refresh()
-    proxies = Proxies(serve.trusted_proxies, required=serve.tls_terminated_by_proxy)
-    return Repositories(
-        store=served.store,
-        elsewhere=served.elsewhere,
-        by_name=by_name,
-        gate=Gate(door, Throttle(), proxies),
-        public=serve.access == "open",
-        sharing=Sharing.of(settings.upstream),
-        index=NativeIndex(by_name, ranking(settings.upstream), gated=door.gated),
-    )
+    names = MirrorSite(settings, Licences.of(settings).standing).repositories
+    return await open_repositories(settings, served, names)

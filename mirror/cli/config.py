@@ -17,7 +17,7 @@ from keys.model.report import SettingsTold
 from mirror import fragments
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.fleet.asking import known_hosts
-from mirror.fleet.ledger import hosts_file
+from mirror.fleet.ledger import hosts_record
 from mirror.fragments import Fragments, Sections
 from mirror.site import MirrorSite
 
@@ -144,7 +144,7 @@ def _names(named: Sequence[str], *, everybody: bool) -> tuple[str, ...]:
 
 
 def _unknown(site: MirrorSite, names: Sequence[str]) -> list[str]:
-    admitted = hosts_file(site.folder).read().hosts
+    admitted = hosts_record(site.settings).read().hosts
     return [name for name in names if name not in admitted]
 
 

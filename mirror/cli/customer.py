@@ -14,7 +14,7 @@ from keys.trust.licence import Issuers, read_file, verify
 from mirror.cli.options import config_option, json_option, now, open_site
 from mirror.cli.rows import show
 from mirror.fleet.customers import Customer, Customers
-from mirror.fleet.ledger import customers_file
+from mirror.fleet.ledger import customers_record
 from mirror.site import MirrorSite
 
 _licence_option = click.option(
@@ -83,7 +83,7 @@ def remove_customer(*, config: Path, username: str) -> None:
 def list_customers(*, config: Path, as_json: bool) -> None:
     """List the customers and where their licences stand today."""
     at = now()
-    known = customers_file(open_site(config).folder).read().customers
+    known = customers_record(open_site(config).settings).read().customers
     rows = [row for name, one in sorted(known.items()) for row in _customer_rows(name, one, at)]
     show(rows, as_json=as_json)
 
@@ -119,7 +119,7 @@ def _verified(site: MirrorSite, file: Path, issuer: Path | None) -> Licence:
 
 
 def _change_customers(site: MirrorSite, change: Callable[[Customers], Customers]) -> None:
-    file = customers_file(site.folder)
+    file = customers_record(site.settings)
     with file.changing() as known:
         file.write(change(known))
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from keys import files
 from keys.console import LazyGroup
 from keys.credentials import Secret
 from keys.errors import StateError, UsageError
@@ -19,11 +18,9 @@ from mirror.cli.options import config_option, json_option, now, open_site
 from mirror.cli.rows import show
 from mirror.fleet.asking import asked, has_desk
 from mirror.fleet.hosts import Host, Hosts, Invited
-from mirror.fleet.ledger import hosts_file
+from mirror.fleet.ledger import hosts_record
 from mirror.settings import SITE, Settings
 from mirror.site import MirrorSite
-
-MAX_ROOT_BYTES = 1 << 20
 
 _SPAN = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -75,7 +72,7 @@ def add_host(
         raise UsageError("give either NAME or --from FILE")
     if names_file is None:
         check_place(out)
-        with hosts_file(open_site(config).folder).replacing() as record:
+        with hosts_record(open_site(config).settings).replacing() as record:
             record.value, secret = record.value.add(name, now=now(), pool=pool)
         _hand_over(name, secret, out)
     elif out is None:
@@ -85,7 +82,7 @@ def add_host(
 
 
 def _add_all(config: Path, names: list[str], out: Path, *, pool: bool) -> None:
-    file = hosts_file(open_site(config).folder)
+    file = hosts_record(open_site(config).settings)
     with file.changing() as hosts:
         after, secrets = hosts.add_all(names, now=now(), pool=pool)
         with handing_over(out, secrets) as written:
@@ -107,15 +104,14 @@ def invite_host(*, config: Path, out: Path | None, expires: timedelta, name: str
     check_place(out)
     site = open_site(config)
     root = _root_sha256(site)
-    with hosts_file(site.folder).replacing() as record:
+    with hosts_record(site.settings).replacing() as record:
         record.value, secret = record.value.invite(name, now=now(), expires=expires)
     text = Invitation(name, root, secret).text()
     hand_over(text, out, hint=f"run `sigmirror host invite {name}` for a new one")
 
 
 def _root_sha256(site: MirrorSite) -> str:
-    path = site.folder / "r" / SITE / "metadata" / "1.root.json"
-    data = files.read(path, max_bytes=MAX_ROOT_BYTES, limit="MAX_ROOT_BYTES", error=StateError)
+    data = asyncio.run(site.repository().role("1.root.json"))
     return hashlib.sha256(data).hexdigest()
 
 
@@ -128,7 +124,7 @@ def _root_sha256(site: MirrorSite) -> str:
 def rotate_host(*, config: Path, out: Path | None, overlap: timedelta, name: str) -> None:
     """Give the host or pool NAME a new token."""
     check_place(out)
-    with hosts_file(open_site(config).folder).replacing() as record:
+    with hosts_record(open_site(config).settings).replacing() as record:
         record.value, secret = record.value.rotate(name, now=now(), overlap=overlap)
     _hand_over(name, secret, out)
 
@@ -139,7 +135,7 @@ def rotate_host(*, config: Path, out: Path | None, overlap: timedelta, name: str
 def remove_host(*, config: Path, name: str) -> None:
     """Admit the host or pool NAME no longer, and list it no more; its record stays."""
     settings = open_site(config).settings
-    with hosts_file(settings.folder).replacing() as record:
+    with hosts_record(settings).replacing() as record:
         record.value = record.value.remove(name)
     click.echo(f"removed {name}")
     _forget(settings, name)
@@ -163,7 +159,7 @@ def _forget(settings: Settings, name: str) -> None:
 def list_hosts(*, config: Path, as_json: bool) -> None:
     """List hosts, pools and open invitations; tokens are not kept and cannot be shown."""
     at = now()
-    hosts = hosts_file(open_site(config).folder).read()
+    hosts = hosts_record(open_site(config).settings).read()
     rows = [_host_row(name, one, at) for name, one in sorted(hosts.hosts.items())]
     rows += [_invited_row(name, one) for name, one in _invited(hosts, at)]
     show(rows, as_json=as_json)

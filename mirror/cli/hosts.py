@@ -16,7 +16,7 @@ from mirror.fleet.asking import asked, has_desk
 from mirror.fleet.audit import faults
 from mirror.fleet.desk import Desk, Past
 from mirror.fleet.health import Health, Line, lines, totals
-from mirror.fleet.ledger import hosts_file
+from mirror.fleet.ledger import hosts_record
 from mirror.journal import Entry
 from mirror.settings import load
 
@@ -36,7 +36,7 @@ def hosts(*, config: Path, as_json: bool, stale: timedelta | None, channel: str)
     settings = load(config)
     limit = stale or timedelta(hours=settings.fleet.stale_hours)
     rows = asyncio.run(asked(settings, lambda desk: desk.hosts()))
-    admitted = hosts_file(settings.folder).read()
+    admitted = hosts_record(settings).read()
     found = lines(rows, admitted.singles, now=now(), stale=limit, channel=channel)
     pools = sorted(name for name, one in admitted.hosts.items() if one.pool)
     if as_json:

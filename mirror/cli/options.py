@@ -39,7 +39,7 @@ def open_site(config: Path, *, pulls: bool = False) -> MirrorSite:
     return MirrorSite(
         settings,
         licences.follow if pulls else licences.standing,
-        lambda: entitlements(settings.folder, now()),
+        lambda: entitlements(settings, now()),
     )
 
 

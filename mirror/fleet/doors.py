@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from keys.credentials import Credential, Secret
-from keys.errors import CredentialError, LimitError
+from keys.errors import CredentialError, LimitError, StoreError
 from keys.model.licence import Licence
 from keys.model.release import Content
 from keys.model.standing import LicenceState
@@ -51,9 +51,23 @@ class Door(Protocol):
         Raises:
             CredentialError: no credential, or a wrong one.
             LimitError: too many logins wait.
+            StoreError: nobody can tell yet.
 
         """
         ...
+
+
+class ClosedDoor:
+    """Nobody can be told from anybody: the records could not be read yet."""
+
+    def __init__(self, problem: StoreError, *, gated: bool) -> None:
+        self.gated = gated
+        self._problem = problem
+
+    async def admit(self, credential: Credential | None, *, now: datetime) -> Visitor:
+        """Let nobody in, and blame nobody's credential."""
+        del credential, now
+        raise StoreError(str(self._problem))
 
 
 class OpenDoor:

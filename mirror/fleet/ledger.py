@@ -1,45 +1,132 @@
-"""Where hosts and customers are written down, and the door each way of access needs."""
+"""Where hosts and customers are written down, and the door each way of access needs.
+
+On this machine's disk; for a store that is a bucket there, too, so that all replicas know them.
+"""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
 
 from mirror.fleet.customers import Customers
 from mirror.fleet.doors import CustomersDoor, Door, HostsDoor, OpenDoor
 from mirror.fleet.hosts import Hosts
-from mirror.fleet.records import RecordFile
+from mirror.fleet.records import Record, RecordFile
+from mirror.fleet.stored import FOLDER, StoredRecord
 from mirror.rollout import Entitlement
+from mirror.settings import Settings, StoreSettings
+from mirror.storage import open_bucket
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Records(Protocol[T]):
+    """One value that is read whole, and changed by one at a time."""
+
+    def read(self) -> T:
+        """Return the value; as promised by ``RecordFile`` and ``StoredRecord``."""
+        ...
+
+    def write(self, value: T) -> None:
+        """Replace the value, inside ``changing``."""
+        ...
+
+    def changing(self) -> AbstractContextManager[T]:
+        """Hand out the value as it is now."""
+        ...
+
+    def replacing(self) -> AbstractContextManager[Record[T]]:
+        """Hand out the value, and write what it is when the block ends well."""
+        ...
 
 
 def hosts_file(folder: Path) -> RecordFile[Hosts]:
-    """Open the record of a mirror's hosts."""
-    return RecordFile(folder / "state" / "hosts.json", Hosts)
+    """Open the record of hosts in a mirror's folder."""
+    return RecordFile(folder / FOLDER / "hosts.json", Hosts)
 
 
 def customers_file(folder: Path) -> RecordFile[Customers]:
+    """Open the record of a vendor's customers in a mirror's folder."""
+    return RecordFile(folder / FOLDER / "customers.json", Customers)
+
+
+def hosts_record(settings: Settings) -> Records[Hosts]:
+    """Open the record of a mirror's hosts."""
+    if settings.store.is_bucket:
+        return StoredRecord(open_bucket(settings.store), "hosts", Hosts)
+    return hosts_file(settings.folder)
+
+
+def customers_record(settings: Settings) -> Records[Customers]:
     """Open the record of a vendor's customers."""
-    return RecordFile(folder / "state" / "customers.json", Customers)
+    if settings.store.is_bucket:
+        return StoredRecord(open_bucket(settings.store), "customers", Customers)
+    return customers_file(settings.folder)
 
 
-def open_door(access: str, folder: Path) -> Door:
+def open_door(settings: Settings) -> Door:
     """Make the door of a way of access from the records as they are now.
 
     Raises:
         StateError: the records are unusable.
+        StoreError: the store does not answer, and they were never read here.
 
     """
-    if access == "hosts":
-        return HostsDoor(hosts_file(folder).read())
-    if access == "licences":
-        return CustomersDoor(customers_file(folder).read())
-    return OpenDoor(hosts_file(folder).read())
+    if settings.serve.access == "licences":
+        return CustomersDoor(_customers(settings).read())
+    hosts = _hosts(settings).read()
+    return HostsDoor(hosts) if settings.serve.access == "hosts" else OpenDoor(hosts)
 
 
-def entitlements(folder: Path, now: datetime) -> Iterable[Entitlement]:
+class Follower:
+    """Notices that the record a door was made from was changed by another machine."""
+
+    def __init__(self) -> None:
+        self._seen: str | None = None
+
+    def changed(self, settings: Settings) -> bool:
+        """Tell whether there is another one than was seen last; blocks for one request.
+
+        A file's changes are noticed elsewhere.
+
+        Raises:
+            StoreError: the store fails.
+
+        """
+        is_gated = settings.serve.access == "licences"
+        record = _customers(settings) if is_gated else _hosts(settings)
+        if not isinstance(record, StoredRecord):
+            return False
+        last, self._seen = self._seen, record.version()
+        return self._seen != last
+
+
+def _hosts(settings: Settings) -> Records[Hosts]:
+    if settings.store.is_bucket:
+        return _served(settings.store, "hosts", Hosts)
+    return hosts_file(settings.folder)
+
+
+def _customers(settings: Settings) -> Records[Customers]:
+    if settings.store.is_bucket:
+        return _served(settings.store, "customers", Customers)
+    return customers_file(settings.folder)
+
+
+def _served(store: StoreSettings, name: str, kind: type[T]) -> StoredRecord[T]:
+    """Open a record as a replica reads it: what it read last stands in for it."""
+    kept = store.cache_folder / "kept" / FOLDER / f"{name}.json"
+    return StoredRecord(open_bucket(store, hurried=True), name, kind, kept=kept)
+
+
+def entitlements(settings: Settings, now: datetime) -> Iterable[Entitlement]:
     """Tell up to which days the customers' licences cover releases, so that those are kept.
 
     Raises:
-        StateError: the records are unusable.
+        StateError, StoreError: the records are unusable.
 
     """
-    return customers_file(folder).read().entitlements(now)
+    return customers_record(settings).read().entitlements(now)

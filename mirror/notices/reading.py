@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from keys.errors import Error, StateError
+from keys.errors import Error, StateError, StoreError
 from mirror.fleet.asking import known_hosts
 from mirror.fleet.health import Line, lines
-from mirror.fleet.ledger import hosts_file
+from mirror.fleet.ledger import hosts_record
 from mirror.fleet.roster import HostRow
 from mirror.notices.opening import Facts
 from mirror.settings import Settings
@@ -64,8 +64,8 @@ def _hosts(
         return ()
     stale = timedelta(hours=settings.fleet.stale_hours)
     try:
-        singles = hosts_file(settings.folder).read().singles
-    except StateError as exc:
+        singles = hosts_record(settings).read().singles
+    except (StateError, StoreError) as exc:
         troubles.append(str(exc))
         return None
     if rows is None:

@@ -14,8 +14,8 @@ from aiohttp import web
 from keys.errors import CredentialError, LockedError
 from keys.invitation import MAX_ENROLMENT_BYTES, Enrolment
 from mirror.fleet.hosts import Hosts
+from mirror.fleet.ledger import Records
 from mirror.fleet.rate import Rate
-from mirror.fleet.records import RecordFile
 from mirror.web.access import Gate
 from mirror.web.errors import Refusal
 
@@ -29,7 +29,7 @@ LOCK_SECONDS = 0.1
 class Invited(Protocol):
     """Where hosts and their invitations are written down."""
 
-    def __call__(self) -> RecordFile[Hosts] | None:
+    def __call__(self) -> Records[Hosts] | None:
         """Open the record; None where hosts have no credentials."""
         ...
 
@@ -86,7 +86,7 @@ async def _enrolment(request: web.Request) -> Enrolment:
         raise Refusal(400, "not an enrolment: name, token and sha256 are needed") from None
 
 
-async def _enrol(record: RecordFile[Hosts], enrolment: Enrolment, now: datetime) -> None:
+async def _enrol(record: Records[Hosts], enrolment: Enrolment, now: datetime) -> None:
     """Write a host down; waits while somebody else changes the record."""
     for left in reversed(range(LOCK_TRIES)):
         try:
@@ -99,7 +99,7 @@ async def _enrol(record: RecordFile[Hosts], enrolment: Enrolment, now: datetime)
             return
 
 
-def _write(file: RecordFile[Hosts], enrolment: Enrolment, now: datetime) -> None:
+def _write(file: Records[Hosts], enrolment: Enrolment, now: datetime) -> None:
     with file.changing() as hosts:
         after = hosts.enrol(enrolment.name, enrolment.token, enrolment.sha256, now=now)
         if after is not hosts:

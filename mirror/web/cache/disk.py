@@ -41,7 +41,7 @@ class _Entry:
 
 
 class DiskCache:
-    """Blobs below one folder, of ``max_bytes`` together; each process may add a 16th to that.
+    """Blobs below one folder, of ``max_bytes`` together; each process may add a 16th and a blob.
 
     ``trouble`` says why the disk takes nothing now, if so.
     """
@@ -132,7 +132,8 @@ class DiskCache:
         for path in self._folder.glob(f"*/{files.TEMPORARY_PREFIX}*"):
             with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+                if os.fstat(file.fileno()).st_size:  # else it was made a moment ago
+                    path.unlink()
 
     def _place(self, sha256: str) -> Path:
         return self._folder / sha256[:2] / sha256
