@@ -16,6 +16,7 @@ from tests.chart.chart import Document, Rendered, container
 
 BIN = Path(sys.executable).parent  # where the images keep the console scripts first, too
 TIMEOUT_SECONDS = 120
+_SYSTEM = {"/", "/etc", "/run", "/srv", "/var", "/var/lib"}
 
 
 @dataclass
@@ -43,12 +44,16 @@ class Pod:
         one = container(self.pod, name)
         return [self._here(word, name) for word in [*one["command"], *one.get("args", [])]]
 
-    def run(self, name: str) -> subprocess.CompletedProcess[str]:
-        """Run a container to its end."""
+    def run(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a container to its end; or other words in it, as `kubectl exec` does."""
         return subprocess.run(
-            self.words(name), env=self._environment(name), check=False,
-            capture_output=True, text=True, timeout=TIMEOUT_SECONDS,
-        )  # fmt: skip
+            words or self.words(name),
+            env=self._environment(name),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+        )
 
     def start(self, name: str, log: Path) -> subprocess.Popen[bytes]:
         """Start a container; what it says goes to a file."""
@@ -74,7 +79,7 @@ class Pod:
         return {**inherited, **own, **configs, "PATH": path}
 
     def _mounts(self, name: str) -> dict[str, Path]:
-        """Lay out what a container sees; list it by path."""
+        """List what a container sees by its path: volumes, and the folders that only hold them."""
         found = {}
         for mount in container(self.pod, name)["volumeMounts"]:
             volume = next(v for v in self.pod["spec"]["volumes"] if v["name"] == mount["name"])
@@ -82,6 +87,19 @@ class Pod:
             if mount["name"] == "config":
                 place = self.folder / "configs" / name / volume["configMap"]["name"]
             found[mount["mountPath"]] = place
+        return self._holders(name, found) | found
+
+    def _holders(self, name: str, mounts: Mapping[str, Path]) -> dict[str, Path]:
+        """Lay out folders above mounts, each mount a link in its own."""
+        tree = self.folder / "trees" / name
+        found: dict[str, Path] = {}
+        for path, place in mounts.items():
+            above = {str(parent) for parent in Path(path).parents} - _SYSTEM
+            found |= {one: tree / one[1:] for one in above}
+            link = tree / path[1:]
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink():
+                link.symlink_to(place)
         return found
 
     def _here(self, text: str, name: str) -> str:
@@ -98,8 +116,8 @@ class Pod:
             (folder / file).write_text(self._translated(text, mounts))
 
     def _translated(self, text: str, mounts: Mapping[str, Path]) -> str:
-        longest_first = sorted(map(re.escape, mounts), key=len, reverse=True)
-        paths = re.compile(rf"(?<![\w./-])(?:{'|'.join(longest_first)})(?![\w-])")
+        longest_first = map(re.escape, sorted(mounts, key=len, reverse=True))
+        paths = re.compile(rf"(?<![\w.-])(?:{'|'.join(longest_first)})(?![\w-])")
         text = paths.sub(lambda found: str(mounts[found[0]]), text)
         for written, here in self.edits.items():
             text = text.replace(written, here)

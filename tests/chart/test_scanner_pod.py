@@ -106,8 +106,8 @@ def test_a_pod_installs_starts_proves_goes_back_from_a_bad_release_and_goes_on(
 
         release(site, 2, CLEAN)  # it loads, and takes our own mail for malware
         updater.send_signal(signal.SIGHUP)
-        wait_for(lambda: scanner.last_run().get("exit_code") == 5)
-        assert "letter" in log.read_text()
+        wait_for(lambda: "letter" in log.read_text())
+        assert scanner.last_run()["exit_code"] == 5
         assert not scanner.finds(CLEAN)
         assert scanner.finds(b"see the first malware here")
 
