@@ -119,8 +119,9 @@ def _where(folder: Path, url: str, *, endpoint: str, region: str) -> StoreSettin
 
 def _table(where: StoreSettings) -> str:
     """Write the keys of the store that are not their defaults."""
+    usual = structs.asdict(StoreSettings(url=""))
     written = structs.asdict(where).items()
-    return "\n".join(f'{key} = "{value}"' for key, value in written if value not in {"", "auto"})
+    return "\n".join(f'{key} = "{value}"' for key, value in written if value != usual[key])
 
 
 def _write(founding: Founding, where: StoreSettings, layout: Layout, *, offline: Path) -> None:
