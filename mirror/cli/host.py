@@ -19,7 +19,7 @@ from mirror.cli.rows import show
 from mirror.fleet.asking import asked, has_desk
 from mirror.fleet.hosts import Host, Hosts, Invited
 from mirror.fleet.ledger import hosts_record
-from mirror.settings import SITE, Settings
+from mirror.settings import Settings
 from mirror.site import MirrorSite
 
 _SPAN = re.compile(r"([0-9]{1,6})([smhd])")
