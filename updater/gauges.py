@@ -125,6 +125,11 @@ def _of_engines(engines: Sequence[_Engine]) -> Iterator[str]:
         "Entries of the quarantine that hold.",
         [(one.labels, one.quarantined) for one in engines],
     )
+    yield from _gauge(
+        "engine_ignored",
+        "Signatures that the generation in force ignores by the site's order.",
+        [(at, sum(map(len, one.ignored.values())) if one else 0) for at, one in found],
+    )
 
 
 def _of_releases(engines: Sequence[_Engine]) -> Iterator[str]:
