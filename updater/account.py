@@ -19,6 +19,7 @@ from updater.state import Release
 
 MAX_TEXT = 2000  # characters of one message; the wire allows no more
 MAX_ENTRIES = 50  # of each list
+MAX_IGNORED_TOLD = 100  # signatures: a report has its size
 
 
 def compose(
@@ -103,7 +104,7 @@ def _engine(
         quarantined=tuple(digest for entry in quarantined for digest in entry.releases.values())[
             :200
         ],
-        ignored=told.ignored,
+        ignored=told.ignored[:MAX_IGNORED_TOLD],
     )
 
 

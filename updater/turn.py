@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from keys.errors import EngineError, Error, LicenceEndedError
+from keys.model.report import IgnoredTold
 from updater import combine
 from updater.channels import ChannelName
 from updater.combine import Overlay
 from updater.engines.base import Engine
 from updater.heeding import Heed
+from updater.ignoring import Names
 from updater.place import Place, last_run
 from updater.prove import Patience, Proof, Prover, Samples
 from updater.report import EngineReport, Trouble
@@ -55,7 +57,8 @@ class Turn:
         """
         state = self.place.state.load()
         overlay = combine.read_overlay(self.settings.overlay)
-        return bool(state.settled) and state.settled == self._fingerprint(overlay)
+        ignored = self._heed.wanted(state)
+        return bool(state.settled) and state.settled == self._fingerprint(overlay, ignored)
 
     def take(self, catalogue: "Catalogue | None") -> EngineReport:
         """Do what has to be done; without a catalogue, prove what is in force."""
@@ -141,7 +144,7 @@ class Turn:
             change, refused = self._change(obtained)
             errors += refused
         if change and change.word is not Word.undone and not errors and not held:
-            self._settle(self._fingerprint(overlay))
+            self._settle(self._fingerprint(overlay, obtained.plan.ignored))
         return self._report(change, errors, held)
 
     @property
@@ -223,7 +226,7 @@ class Turn:
         if state.settled != fingerprint:
             self.place.state.save(state.settle(fingerprint))
 
-    def _fingerprint(self, overlay: Overlay) -> str:
+    def _fingerprint(self, overlay: Overlay, ignored: Names) -> str:
         """Identify everything but the repositories that decides what should be in force."""
         asked = (
             self.place.generations.in_force(),
@@ -231,7 +234,7 @@ class Turn:
             self.settings.channels,
             self.settings.track,
             self.settings.may_suppress,
-            self._heed.wanted(self.place.state.load()),
+            ignored,
             [self.channels[c].repository for c in self.settings.channels],
         )
         return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
@@ -252,8 +255,15 @@ class Turn:
             releases=generation.releases if generation else {},
             held=held,
             troubles=tuple(Trouble.of(error) for error in errors),
-            ignored=self._heed.standings(generation),
+            ignored=self._standings(generation),
         )
+
+    def _standings(self, generation: Generation | None) -> tuple[IgnoredTold, ...]:
+        """Say how what is to be ignored stands; nothing where a file that tells is damaged."""
+        try:
+            return self._heed.standings(generation)
+        except Error:  # it is a trouble of its own, told by whoever needs that file
+            return ()
 
     def _known(self, generation: Generation | None) -> Proof:
         """Return what the last run said of a generation the engine is not asked about now."""

@@ -21,6 +21,8 @@ class RecordingEngine:
         self.proves = proves
         self.scans = True
         self.ignores = True
+        self.refuses_lists = False
+        self.heeds_lists = True
         self.current = folder / "current"
         self.calls: list[str] = []
         self.engine_version = "1.0"
@@ -83,6 +85,8 @@ class RecordingEngine:
     def test(self, folder: Path, marker: Marker | None) -> Loaded:
         self.calls.append("test")
         loaded = _load(folder)
+        if self.refuses_lists and list(folder.glob(f"{IGNORED_STEM}*")):
+            raise EngineError(f"{folder.name}: a list")
         if self.refuse_together and self.refuse_together <= loaded.keys():
             raise EngineError(f"{folder.name}: {sorted(self.refuse_together)} do not go together")
         if marker and loaded.get(marker.name) != marker.sample.decode():
@@ -96,7 +100,7 @@ class RecordingEngine:
             self.drop_reloads = max(0, self.drop_reloads - 1)
             return
         try:
-            loaded = _load(self.current)
+            loaded = _load(self.current, heeding=self.heeds_lists)
         except EngineError:
             return  # as clamd: the old definitions stay, only the log tells
         if self.dies_on in loaded:
@@ -128,7 +132,7 @@ class RecordingEngine:
         return self._loaded
 
 
-def _load(folder: Path) -> dict[str, str]:
+def _load(folder: Path, *, heeding: bool = True) -> dict[str, str]:
     definitions: dict[str, str] = {}
     ignored: set[str] = set()
     for path in sorted(folder.iterdir()):
@@ -141,4 +145,4 @@ def _load(folder: Path) -> dict[str, str]:
                 raise EngineError(f"{path.name}: broken line {line!r}")
             else:
                 definitions[name] = text
-    return {name: text for name, text in definitions.items() if name not in ignored}
+    return {name: text for name, text in definitions.items() if name not in ignored or not heeding}

@@ -107,6 +107,9 @@ class ScannerHost:
         found = place.in_force(place.state.load())
         return {c: r.sequence for c, r in found.releases.items()} if found else {}
 
+    def turn(self, name: str = "scanner") -> Turn:
+        return self._turn(name, datetime.now(UTC), ask_engine=True)
+
     def _turn(self, name: str, at: datetime, ask_engine: bool) -> Turn:
         settings = self.engine_settings[name]
         return Turn(
