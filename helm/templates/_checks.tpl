@@ -21,6 +21,11 @@
 {{- if and (eq .Values.store.type "s3") (not .Values.store.s3.url) -}}
 {{- fail "store.s3.url: missing, such as s3://definitions/mirror" -}}
 {{- end -}}
+{{- range $key := list "url" "folder" "endpoint" "region" "addressing" "cache" "cache_max_bytes" "lock" -}}
+{{- if hasKey $.Values.store.s3.settings $key -}}
+{{- fail (printf "store.s3.settings.%s: the chart writes it" $key) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.founding.existingConfigMap (not $onVolume) -}}
 {{- fail "founding: only for store.type=volume; `sigmirror init --store s3://…` founds a repository in a bucket" -}}
 {{- end -}}

@@ -18,6 +18,11 @@ store:
   endpoint: {{ .Values.store.s3.endpoint | quote }}
   region: {{ .Values.store.s3.region | quote }}
   addressing: {{ .Values.store.s3.addressing | quote }}
+  cache: /var/cache/sigmirror
+  cache_max_bytes: {{ mul 1073741824 .Values.store.s3.cacheGibibytes }}
+  {{- with .Values.store.s3.settings }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- else }}
   url: file:///var/lib/sigmirror
   {{- end }}
@@ -69,6 +74,11 @@ checksum/config: {{ include "sigmirror.config" . | sha256sum }}
     name: {{ include "sigmirror.fullname" $ }}
 - name: tmp
   emptyDir: {}
+{{- if eq $.Values.store.type "s3" }}
+- name: cache # a pod that outgrows its limit is evicted: what is being written comes on top
+  emptyDir:
+    sizeLimit: {{ add 2 $.Values.store.s3.cacheGibibytes }}Gi
+{{- end }}
 {{- if .signs }}
 - name: keys
   secret:
@@ -116,6 +126,10 @@ checksum/config: {{ include "sigmirror.config" . | sha256sum }}
   mountPath: /var/lib/sigmirror
 - name: tmp
   mountPath: /tmp
+{{- if eq $.Values.store.type "s3" }}
+- name: cache
+  mountPath: /var/cache/sigmirror
+{{- end }}
 {{- if .signs }}
 - name: keys
   mountPath: /etc/sigmirror-secrets/keys/online
