@@ -1,5 +1,6 @@
-"""Real object stores: the reference once for all tests that ask for it, rclone for each."""
+"""Real object stores: the reference once for a whole run, rclone for each test that asks for it."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,7 @@ def rclone(_credentials: None) -> Iterator[ObjectStore]:
 
 
 @pytest.fixture(scope="session")
-def radosgw(_credentials: None) -> Iterator[ObjectStore]:
-    with object_stores.radosgw() as store:
-        yield store
+def radosgw(_credentials: None, tmp_path_factory: pytest.TempPathFactory) -> ObjectStore:
+    folder, worker = tmp_path_factory.getbasetemp(), "PYTEST_XDIST_WORKER" in os.environ
+    run = (folder.parent, os.getppid()) if worker else (folder, os.getpid())
+    return object_stores.shared_radosgw(*run)

@@ -14,7 +14,7 @@ Side = Literal["unsent", "unanswered"]
 
 @dataclass
 class Cutter:
-    """Cut request ``at``, before the server has it or before its answer is told."""
+    """Cut request ``at``, before the server has it or before its answer is told; 0: none."""
 
     server: tuple[str, int]
     at: int
@@ -32,15 +32,22 @@ class Cutter:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
 
+    def arm(self, at: int) -> None:
+        """Begin to count anew."""
+        with self._lock:
+            self.at, self.requests = at, 0
+
     @property
     def cut(self) -> bool:
-        return self.requests >= self.at
+        return 0 < self.at <= self.requests
 
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listener.accept()
                 server = socket.create_connection(self.server)
+                for one in (client, server):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for pump in (self._up, self._down):
                     arguments = (pump, client, server)
                     threading.Thread(target=self._carry, args=arguments, daemon=True).start()
@@ -66,8 +73,9 @@ class Cutter:
                 with self._lock:
                     self.requests += 1
                     number = self.requests
-                if (number > self.at and not self.once) or (
-                    number == self.at and self.side == "unsent"
+                if self.at and (
+                    (number > self.at and not self.once)
+                    or (number == self.at and self.side == "unsent")
                 ):
                     return
             server.sendall(data)

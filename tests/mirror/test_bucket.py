@@ -14,7 +14,7 @@ from mirror.storage.bucket import BucketStore
 from tests.mirror.object_stores import ObjectStore, free_port
 from tests.mirror.store_contract import StoreContract, gather
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("object-store")]
+pytestmark = pytest.mark.slow
 
 MANY_BYTES = 5 << 20  # the smallest part S3 takes
 

@@ -1,6 +1,7 @@
 """A mirror whose repository lies in a bucket: contended for, cut off, and whole."""
 
 import asyncio
+import functools
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from keys.signing.ceremony import Plan, compose, write_keys
 from keys.signing.keyring import open_ring
 from keys.signing.layout import Layout
 from keys.signing.publisher import Publisher
+from keys.trust.tuf_api import Signer
 from mirror.edition import Editions
 from mirror.intake import Label
 from mirror.journal import Entry, Journal
@@ -30,7 +32,7 @@ from tests.mirror.object_stores import BUCKET, ObjectStore
 from tests.mirror.serving import Process, wait_for
 from tests.mirror.site import BY, NOW, Client, candidate
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("object-store")]
+pytestmark = pytest.mark.slow
 MAX_REQUESTS = 1000  # of one publish
 
 
@@ -80,7 +82,7 @@ class Puller:
         return StoredRepository(BucketStore(settings), "site")
 
     def _sign(self, metadata: Mapping[str, bytes]) -> Publisher:
-        return Publisher(metadata, open_ring(self.keys, PASSPHRASE), {})
+        return Publisher(metadata, _ring(self.keys), {})
 
     async def publishes(self, text: bytes, *, meanwhile: Meanwhile | None = None) -> Published:
         """Publish a release; ``meanwhile`` happens between its signing and its commit."""
@@ -92,6 +94,12 @@ class Puller:
             candidate(source, {"a.yar": text}),
             channel="inhouse", track="stable", label=Label("yara"), by=BY, now=NOW,
         )  # fmt: skip
+
+
+@functools.cache
+def _ring(keys: Path) -> Mapping[str, Signer]:
+    """Open the keys once: that they are dear to open is not what is tried here."""
+    return open_ring(keys, PASSPHRASE)
 
 
 def bucket_of(server: ObjectStore) -> s3.Bucket:
@@ -154,7 +162,6 @@ async def test_pullers_at_once_leave_what_one_of_them_published(
         assert await host.gets() in won
 
 
-@pytest.mark.timeout(900)  # hundreds of publishes
 @pytest.mark.parametrize("side", ["unsent", "unanswered"])
 async def test_a_publish_cut_at_any_request_leaves_the_old_or_the_new_repository_whole(
     radosgw: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: Side
@@ -164,23 +171,24 @@ async def test_a_publish_cut_at_any_request_leaves_the_old_or_the_new_repository
     old = b"rule first"
     await puller.publishes(old)
     monkeypatch.setattr(s3, "ATTEMPTS", 1)  # the proxy stays cut: trying again only takes time
-    for number in range(1, MAX_REQUESTS):
-        cutter = Cutter((str(address.hostname), int(address.port or 0)), number, side)
-        new, after = b"rule new %d" % number, b"rule after %d" % number
-        with cutter.running() as endpoint:
+    cutter = Cutter((str(address.hostname), int(address.port or 0)), 0, side)
+    with cutter.running() as endpoint:
+        for number in range(1, MAX_REQUESTS):
+            new, after = b"rule new %d" % number, b"rule after %d" % number
+            cutter.arm(number)
             try:
                 await puller.elsewhere("cut", endpoint=endpoint).publishes(new)
                 failed = False
             except Error:
                 failed = True
-        assert failed or not cutter.cut or side == "unanswered", number
-        assert await host.gets() in {old, new}, number
-        assert failed or await host.gets() == new
-        await puller.elsewhere("next").publishes(after)
-        assert await host.gets() == after, number
-        if not cutter.cut:
-            break
-        old = after
+            assert failed or not cutter.cut or side == "unanswered", number
+            got = await host.gets()
+            assert got in ({old, new} if failed else {new}), number
+            if not (failed or cutter.cut):
+                break
+            await puller.elsewhere("next").publishes(after)
+            assert await host.gets() == after, number
+            old = after
     print(f"cut at {number - 1} requests")
     assert number > 20
 
