@@ -121,7 +121,10 @@ def check_name(name: str) -> str:
             hint="give one name as the engine reports it; no wildcards, blanks, colons or hashes",
         )
     if RESERVED in name.casefold():
-        raise NameRefusedError(f"signature {name!r}: names with {RESERVED!r} are kept for markers")
+        raise NameRefusedError(
+            f"signature {name!r}: names with {RESERVED!r} are kept for markers",
+            hint="markers prove what an engine runs: they are never ignored",
+        )
     return name
 
 

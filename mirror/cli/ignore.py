@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from keys.errors import UsageError
+from keys.errors import NameRefusedError, UsageError
 from keys.model.ignore import MAX_IGNORE_DAYS, Ignored, bare, check_name
 from mirror.cli.hold import reason_option
 from mirror.cli.host import Span
@@ -19,6 +19,8 @@ from mirror.fleet.roster import HostRow
 from mirror.ignores import Ignores
 from mirror.site import MirrorSite
 
+HEURISTICS = "Heuristics."  # what ClamAV's program finds without a definition
+MAX_REASON_CHARACTERS = 500
 channel_option = click.option(
     "--channel", required=True, help="Whose signature it is: NAME or REPOSITORY/NAME."
 )
@@ -48,7 +50,7 @@ def add(
     if not timedelta(0) < expires <= timedelta(days=MAX_IGNORE_DAYS):
         raise UsageError(f"--expires: between 1s and {MAX_IGNORE_DAYS}d")
     channel = _known(site, channel)
-    entry = Ignored(channel, check_name(bare(name)), at, at + expires, reason[:500])
+    entry = Ignored(channel, _signature(name), at, at + expires, reason[:MAX_REASON_CHARACTERS])
     by = order(f"sigmirror ignore add {entry.name}", reason)
     asyncio.run(Ignores(site.policies).add(entry, by=by))
     _tell(site, entry.channel, entry.name, f"ignored until {_time(entry.expires)}", as_json=as_json)
@@ -97,6 +99,24 @@ def _known(site: MirrorSite, channel: str) -> str:
     if not releases:
         raise UsageError(f"channel {channel!r}: not on this mirror", hint="see `sigmirror status`")
     return _plain(channel)
+
+
+def _signature(name: str) -> str:
+    """Return a name as its definition gives it.
+
+    Raises:
+        UsageError: not one, or no definition has it.
+
+    """
+    if name.startswith(HEURISTICS):
+        raise UsageError(
+            f"signature {name!r}: is a heuristic of clamd, which no list switches off",
+            hint="switch it off in clamd.conf, or trust the file by an .fp in the hosts' overlay",
+        )
+    try:
+        return check_name(bare(name))
+    except NameRefusedError as exc:
+        raise UsageError(str(exc), hint=exc.hint) from exc
 
 
 def _plain(channel: str) -> str:
