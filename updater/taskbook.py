@@ -122,15 +122,19 @@ class TaskBook:
         self.end(told)
         return told
 
-    def answer(self, told: TaskTold) -> None:
-        """Let something be told of a task.
+    def answer(self, told: TaskTold) -> bool:
+        """Let something be told of a task; tell whether nothing was yet, which would stay.
 
         Raises:
             StateError: the disk refuses.
 
         """
         named = hashlib.sha256(f"{told.task}\n{told.due.isoformat()}".encode()).hexdigest()
-        state.write(self._answers / f"{named}.json", told)
+        path = self._answers / f"{named}.json"
+        if path.exists():
+            return False
+        state.write(path, told)
+        return True
 
     def answers(self) -> dict[Path, TaskTold]:
         """Return what is to be told, as much as fits in one report."""

@@ -213,7 +213,7 @@ def _open(now: datetime) -> sa.ColumnElement[bool]:
 async def _kept(
     connection: AsyncConnection, which: sa.ColumnElement[bool] | None = None
 ) -> list[Kept]:
-    asked = sa.select(tasks).order_by(tasks.c.begins, tasks.c.id)
+    asked = sa.select(tasks).order_by(tasks.c.begins, tasks.c.added, tasks.c.id)
     found = await connection.execute(asked if which is None else asked.where(which))
     return [
         Kept(

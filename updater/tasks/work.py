@@ -69,9 +69,9 @@ class Worker:
                 task = trust.verified(one.task, "a task")
             except (TrustError, StateError) as exc:
                 if refreshed:
-                    yield self._refused(data, str(exc))
+                    yield from self._told(self._unbelieved(data, str(exc)))
                 continue
-            yield self._one(task, one.due, now=max(self._clock(), trust.reference))
+            yield from self._one(task, one.due, now=max(self._clock(), trust.reference))
 
     def _trust(self) -> "TaskTrust":
         """Open the trusted copy of the site's repository, as it is on disk now."""
@@ -84,15 +84,16 @@ class Worker:
         repository = Repository(SITE, folder / "metadata", folder / "clock.json")
         return TaskTrust(repository, now=self._clock())
 
-    def _one(self, task: Task, due: datetime, *, now: datetime) -> TaskTold:
+    def _one(self, task: Task, due: datetime, *, now: datetime) -> Iterator[TaskTold]:
         reason = self._rules.objection(task, due, now=now)
         if not reason and self._book.read().knows(task.id, due):
             reason = "it was begun before, and is begun once"
         if not reason:
-            return self._done(task, due, now)
-        told = TaskTold(task=task.id, due=due, outcome=REFUSED, at=now, exit_code=1, detail=reason)
-        self._book.answer(told)
-        return told
+            yield self._done(task, due, now)
+            return
+        yield from self._told(
+            TaskTold(task=task.id, due=due, outcome=REFUSED, at=now, exit_code=1, detail=reason)
+        )
 
     def _done(self, task: Task, due: datetime, now: datetime) -> TaskTold:
         """Do a task, written down before and after."""
@@ -113,8 +114,13 @@ class Worker:
         self._book.end(told)
         return told
 
-    def _refused(self, data: bytes, reason: str) -> TaskTold:
-        """Tell of what nobody vouches for by the names it goes by; nothing of it is remembered."""
+    def _told(self, refusal: TaskTold) -> Iterator[TaskTold]:
+        """Tell of a refusal, unless something else waits to be told of the same task."""
+        if self._book.answer(refusal):
+            yield refusal
+
+    def _unbelieved(self, data: bytes, reason: str) -> TaskTold:
+        """Speak of what nobody vouches for by the names it goes by; nothing of it is remembered."""
         named, due = UNKNOWN, self._clock()
         try:
             handed = decode_handed(data)
@@ -122,9 +128,7 @@ class Worker:
             named = decode_task(handed.task.payload, "a task").id
         except FormatError:
             pass
-        told = TaskTold(
+        return TaskTold(
             task=named, due=due, outcome=REFUSED, at=self._clock(), exit_code=3,
             detail=reason[:MAX_DETAIL],
         )  # fmt: skip
-        self._book.answer(told)
-        return told
