@@ -135,6 +135,7 @@ def _tell(reports: list[EngineReport], *, as_json: bool) -> int:
 
 def _line(entry: Entry) -> str:
     named = " with ".join(f"{c} {digest[:16]}" for c, digest in entry.releases.items())
+    named += ", with what was ignored then" if entry.ignoring else ""
     engine = f", engine {entry.engine_version}" if entry.engine_version else ""
     strikes = "" if entry.holds else ", not held yet"
     return (

@@ -35,6 +35,7 @@ root = "{root}"
 # kind = "clamd"                                 # clamd, yara or command
 # socket = "/run/clamav/clamd.ctl"
 # channels = ["clamav"]
+# may_ignore = true                              # follow the site's list of false positives
 """
 
 
