@@ -39,6 +39,18 @@ class Inventory:
 async def read_inventory(repository: StoredRepository) -> Inventory:
     """Read what is in force; all of it is verified, down to the manifests.
 
+    Raises:
+        Error: as of ``read_roles``.
+
+    """
+    state, files = await read_roles(repository)
+    blobs, manifests = await _leaves(repository, state)
+    return Inventory(repository.name, state, files, frozenset(blobs), tuple(manifests))
+
+
+async def read_roles(repository: StoredRepository) -> tuple[State, tuple[RoleFile, ...]]:
+    """Read every role in force, and every root: verified, in the order of ``Inventory.files``.
+
     Expired metadata is taken as it is: a repository that nobody signed for a while is moved, too.
 
     Raises:
@@ -58,8 +70,7 @@ async def read_inventory(repository: StoredRepository) -> Inventory:
         *[file async for file in _roots(repository, in_force)],
         _in_force(state, TIMESTAMP),
     ]
-    blobs, manifests = await _leaves(repository, state)
-    return Inventory(repository.name, state, tuple(files), frozenset(blobs), tuple(manifests))
+    return state, tuple(files)
 
 
 def _in_force(state: State, role: str) -> RoleFile:

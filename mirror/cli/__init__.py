@@ -8,6 +8,7 @@ from keys import console
 from keys.console import LazyGroup
 
 COMMANDS = {
+    "ceremony": "mirror.cli.ceremony:ceremony",
     "check-config": "mirror.cli.serve:check_config",
     "config": "mirror.cli.config:fleet_config",
     "copy": "mirror.cli.move:copy",
