@@ -38,6 +38,12 @@ class Fleet:
         self.wait_until_served()
         return done.stderr if errors else done.stdout
 
+    def sigmirror_at(self, config: Path, *words: object) -> str:
+        """Type a command for another mirror."""
+        done = run("sigmirror", *words, "--config", config)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def wait_until_served(self) -> None:
         """Wait until the mirror, where it runs, has noticed what a command published."""
         path = self.folder / "mirror/r/site/metadata/timestamp.json"

@@ -6,6 +6,7 @@ ends when the run does.
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import socket
@@ -17,13 +18,16 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import boto3
 import pytest
 from botocore.config import Config
 
 from mirror.settings import StoreSettings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 KEY, SECRET = "test-key", "test-secret"
 BUCKET = "definitions"
@@ -55,13 +59,24 @@ class ObjectStore:
         )
 
     def make_bucket(self) -> None:
-        client = boto3.session.Session().client(
+        with contextlib.closing(self._client()) as client:
+            client.create_bucket(Bucket=BUCKET)
+
+    def publish(self, prefix: str) -> str:
+        """Let everybody read what lies below a prefix; return its address for them."""
+        allowed = f"arn:aws:s3:::{BUCKET}/{prefix}/*"
+        rule = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": allowed}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
+        with contextlib.closing(self._client()) as client:
+            client.put_bucket_policy(Bucket=BUCKET, Policy=policy)
+        return f"{self.endpoint}/{BUCKET}/{prefix}"
+
+    def _client(self) -> "S3Client":
+        return boto3.session.Session().client(
             "s3", endpoint_url=self.endpoint, region_name="us-east-1",
             aws_access_key_id=KEY, aws_secret_access_key=SECRET,
             config=Config(s3={"addressing_style": "path"}),
         )  # fmt: skip
-        client.create_bucket(Bucket=BUCKET)
-        client.close()
 
 
 def free_port() -> int:

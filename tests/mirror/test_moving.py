@@ -1,0 +1,133 @@
+"""A site grows out of its machine: into a bucket by a handover, into a public one by a copy."""
+
+import json
+import shutil
+import urllib.request
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.fleet import Fleet, Host, run
+from tests.mirror.object_stores import BUCKET, ObjectStore
+from tests.mirror.serving import Process, wait_for
+
+pytestmark = pytest.mark.slow
+
+# A scanner made of shell: it finds what the rules in force name, markers included.
+ENGINE = """\
+marker_template = "find: {name} {text}"
+marker_file = "{name}.rule"
+prove_command = ["sh", "-c", '''text=$(cat)
+for f in $(find -L "$0" -name "*.rule"); do
+  read -r _ name rule < "$f"
+  case "$text" in *"$rule"*) echo "$name"; exit 1;; esac
+done''', "{folder}"]
+"""
+
+
+class Site:
+    """A mirror in a folder, and the settings of one whose repository lies in a bucket."""
+
+    def __init__(self, fleet: Fleet, server: ObjectStore) -> None:
+        self.fleet = fleet
+        self.server = server
+        self.prefix = uuid.uuid4().hex
+        self.new = fleet.folder / "new.toml"
+        text = fleet.config.read_text().replace(
+            f'url = "file://{fleet.folder}/mirror"',
+            f'url = "s3://{BUCKET}/{self.prefix}"\nfolder = "{fleet.folder}/new"\n'
+            f'endpoint = "{server.endpoint}"\nregion = "us-east-1"\naddressing = "path"',
+        )
+        self.new.write_text(text)
+
+    def bring_state(self) -> None:
+        """Do what the command tells to do next."""
+        for name in ("keys", "state"):
+            shutil.copytree(
+                self.fleet.folder / "mirror" / name, self.fleet.folder / "new" / name,
+                dirs_exist_ok=True,
+            )  # fmt: skip
+
+
+def copies(*words: object, code: int = 0) -> str:
+    done = run("sigmirror", "copy", *words)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def updates(host: Host) -> int:
+    """Let a host update; every run ends proven. Return the version it has come to trust."""
+    told = host.sigupdate("run")
+    assert ", proven" in told, told
+    trusted = next(host.folder.glob("state/trust/site/metadata/timestamp.json"))
+    return int(json.loads(trusted.read_bytes())["signed"]["version"])
+
+
+def rules(host: Host) -> str:
+    return next(host.folder.glob("state/**/current/**/rules.txt")).read_text()
+
+
+def test_three_hosts_stay_proven_while_their_mirror_moves_into_a_bucket(
+    tmp_path: Path, radosgw: ObjectStore
+) -> None:
+    fleet = Fleet(tmp_path)
+    fleet.found()
+    site = Site(fleet, radosgw)
+    fleet.publish("rule one")
+    with Process.started(fleet.config, tmp_path / "old.log") as old:
+        fleet.url = f"http://{old.address}"
+        hosts = [fleet.host(f"mx{number}", engine=ENGINE) for number in range(3)]
+        before = [updates(host) for host in hosts]
+        copies(fleet.config, site.new, "--handover", "--why", "grown out of it")
+        site.bring_state()
+        assert "handed over to s3://" in fleet.sigmirror("status")
+        for words in (["publish", "inhouse", tmp_path / "release"], ["pull"], ["gc"]):
+            assert "handed over to s3://" in fleet.sigmirror(*words, code=2, errors=True)
+        assert [updates(host) for host in hosts] == [version + 1 for version in before]
+        wait_for(lambda: old.told("handed-over"), "the log")
+        with Process.started(site.new, tmp_path / "new.log") as new:
+            moved = Fleet(tmp_path, url=f"http://{new.address}")
+            for host in hosts:
+                host.fleet = moved
+                host.write(engine=ENGINE)
+            last = _served(moved)
+            (tmp_path / "release/rules.txt").write_text("rule two")
+            fleet.sigmirror_at(site.new, "publish", "inhouse", tmp_path / "release")
+            wait_for(lambda: _served(moved) > last, "the release")
+            after = [updates(host) for host in hosts]
+            assert min(after) > max(before) + 1
+            assert {rules(host) for host in hosts} == {"rule two"}
+            told = json.loads(fleet.sigmirror_at(site.new, "hosts", "--json"))["hosts"]
+            assert [one["name"] for one in told] == ["mx0", "mx1", "mx2"]
+            assert not new.events("handed-over")
+            fleet.sigmirror_at(site.new, "verify-log")
+
+
+def _served(fleet: Fleet) -> int:
+    with urllib.request.urlopen(f"{fleet.url}/readyz", timeout=30) as answer:  # noqa: S310 - loopback
+        return int(json.loads(answer.read())["timestamp"])
+
+
+def test_a_public_bucket_serves_hosts_without_a_mirror_and_takes_no_licensed_channel(
+    tmp_path: Path, radosgw: ObjectStore
+) -> None:
+    fleet, prefix = Fleet(tmp_path), uuid.uuid4().hex
+    fleet.found()
+    fleet.publish("rule one")
+    bucket = [f"s3://{BUCKET}/{prefix}", "--endpoint", radosgw.endpoint, "--region", "us-east-1"]
+    assert "site: timestamp version 2" in copies("--public", fleet.config, *bucket)
+    fleet.url = radosgw.publish(prefix)
+    host = Host(fleet, "mx")
+    host.folder.mkdir()
+    host.write(engine=ENGINE)
+    settings = host.folder / "sigupdate.toml"
+    lines = settings.read_text().splitlines(keepends=True)
+    settings.write_text("".join(line for line in lines if not line.startswith("credential_file")))
+    updates(host)
+    assert rules(host) == "rule one"
+    fleet.url = ""
+    fleet.sigmirror("publish", "paid", tmp_path / "release", "--redistribution", "licensed-hosts")
+    refused = copies("--public", fleet.config, *bucket, code=2)
+    assert "repository site: not for everybody: paid" in refused
+    assert "backup" not in copies(fleet.config, tmp_path / "backup", "--json")
