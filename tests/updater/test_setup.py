@@ -316,6 +316,83 @@ class TestUndo:
         assert picture(root) == before
         assert "+DatabaseDirectory /var/lib/clamav\n" in capsys.readouterr().out
 
+    def test_state_stays_unless_it_is_purged_and_undo_says_so(
+        self, root: Path, run: Run, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        before = picture(root)
+        state = root / "var/lib/sigupdate"
+        for words in ((), ("--purge",)):
+            assert run() == 0
+            (state / "blobs").mkdir(exist_ok=True)
+            capsys.readouterr()
+            assert run("--undo", *words) == 0
+            said = capsys.readouterr().out
+            assert ("remove  /var/lib/sigupdate\n" in said) == bool(words)
+            assert ("kept, it also holds blobs; --purge removes it" in said) != bool(words)
+            if not words:
+                shutil.rmtree(state)
+        assert picture(root) == before
+
+    @pytest.mark.parametrize(
+        "lost",
+        [
+            (ENGINE_FOLDER, "var/lib/sigupdate", "etc/sigmirror"),
+            (DROPIN, "etc/systemd/system/clamav-freshclam.service"),
+            ("etc/systemd/system/clamav-daemon.socket.d",),
+        ],
+        ids=["folders", "files", "a drop-in's folder"],
+    )
+    def test_what_is_partly_gone_is_undone_and_a_second_time_nothing_is_left(
+        self, root: Path, run: Run, lost: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        before = picture(root)
+        assert run() == 0
+        for name in lost:
+            path = root / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        assert run("--undo") == 0
+        assert picture(root) == before
+        capsys.readouterr()
+        assert run("--undo") == 0
+        assert capsys.readouterr().out == "nothing to change\n"
+
+    def test_settings_of_a_clamd_that_was_purged_are_not_brought_back(
+        self, root: Path, run: Run, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run() == 0
+        shutil.rmtree(root / "etc/clamav")
+        for unit in root.glob("*/systemd/system/clamav-daemon.service"):
+            unit.unlink()
+        assert run("--undo") == 0
+        assert "gone with what it belonged to, left so" in capsys.readouterr().out
+        assert not (root / "etc/clamav").exists()
+        assert not (root / DROPIN).exists()
+
+    def test_without_its_journal_undo_names_what_is_ours_and_gives_debians_values(
+        self, root: Path, run: Run, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        before = picture(root)
+        assert run() == 0
+        shutil.rmtree(root / "var/lib/sigmirror-setup")
+        after = picture(root)
+        assert run("--undo") == 1
+        assert f"/{DROPIN}" in capsys.readouterr().err
+        assert run("--undo", "--force") == 0
+        left = {name for name in picture(root).keys() | before if name in after}
+        assert {name for name in left if picture(root).get(name) != before.get(name)} == {
+            "etc/sigmirror", OVERLAY, "var/lib/sigupdate",
+        }  # fmt: skip
+
+    def test_links_and_comments_alone_are_an_administrators(self, root: Path, run: Run) -> None:
+        (root / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
+        (root / "etc/systemd/system/clamav-freshclam.service").symlink_to("/dev/null")
+        before = picture(root)
+        assert run("--undo", "--force") == 0
+        assert picture(root) == before
+
 
 class TestRefusals:
     def test_a_host_without_the_updaters_user_is_told_how_to_make_it(
@@ -334,7 +411,8 @@ class TestRefusals:
         assert run() == 2
         assert "apt-get install clamav-daemon" in capsys.readouterr().err
 
-    def test_force_belongs_to_undo(self, run: Run) -> None:
+    def test_force_and_purge_belong_to_undo(self, run: Run) -> None:
+        assert run("--purge") == 2
         assert run("--force") == 2
 
     def test_two_engines_of_kind_clamd_need_a_name(self, root: Path, run: Run) -> None:

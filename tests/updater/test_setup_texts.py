@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.updater import debian_host
@@ -152,5 +152,6 @@ class TestAppArmor:
         assert not apparmor.may_read(rules, "/var/lib/sigupdate/engines/clamd/current/x.ndb")
 
     @given(st.text(st.sampled_from('/*?{},[]^\\ab "r,'), max_size=20))
+    @example("[]{,,")
     def test_no_profile_makes_the_reader_crash(self, text: str) -> None:
         apparmor.may_read(apparmor.read_rules(f"/{text} r,\n"), "/a/b")

@@ -42,7 +42,8 @@ def setup() -> None:
 @click.option("--dry-run", is_flag=True, help="Print a unified diff and change nothing.")
 @click.option("--undo", is_flag=True, help="Restore every file as it was before set-up.")
 @click.option("--force", is_flag=True, help="With --undo: also files changed since set-up.")
-def clamd(
+@click.option("--purge", is_flag=True, help="With --undo: the updater's state as well.")
+def clamd(  # noqa: PLR0913 - a command's options
     *,
     config: Path | None,
     root: Path,
@@ -51,17 +52,19 @@ def clamd(
     dry_run: bool,
     undo: bool,
     force: bool,
+    purge: bool,
 ) -> None:
     """Make Debian's clamd read the updater's generations.
 
     A second run changes nothing. Every change is journalled with the original bytes.
     """
-    if force and not undo:
-        raise UsageError("--force belongs to --undo")
+    for name, given in (("--force", force), ("--purge", purge)):
+        if given and not undo:
+            raise UsageError(f"{name} belongs to --undo")
     host = Host(root.resolve())
     place = layout.chosen(layout.read_settings(host, config), engine)
     if undo:
-        report = story.take_out(host, place, dry_run=dry_run, force=force)
+        report = story.take_out(host, place, dry_run=dry_run, force=force, purge=purge)
     else:
         report = story.set_up(host, place, dry_run=dry_run)
     print(_json_text(report) if as_json else "\n".join(_lines(report)))

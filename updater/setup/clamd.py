@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-from updater.setup import apply, diff, facts, undo
+from keys.errors import StateError
+from updater.setup import apply, diff, facts, recover, undo
 from updater.setup import journal as journals
 from updater.setup import plan as plans
 from updater.setup.apply import Told
 from updater.setup.host import Host
-from updater.setup.journal import Change
+from updater.setup.journal import Change, Journal
 from updater.setup.layout import Layout
+from updater.setup.undo import Done
 
 RESTART = "systemctl restart clamav-daemon.socket clamav-daemon.service"
 
@@ -53,20 +55,45 @@ def set_up(host: Host, place: Layout, *, dry_run: bool) -> Report:
     return _report(plan.changes, plan.notes, told, _next(plan), dry_run=dry_run)
 
 
-def take_out(host: Host, place: Layout, *, dry_run: bool, force: bool) -> Report:
+def take_out(
+    host: Host, place: Layout, *, dry_run: bool, force: bool, purge: bool = False
+) -> Report:
     """Give every file its original bytes, mode and owner again.
 
     Raises:
-        StateError: somebody changed a file since and ``force`` is not given.
+        StateError: somebody changed a file since, or the journal is gone, and ``force`` is not
+            given.
 
     """
     with _alone(host, dry_run=dry_run):
-        journal = journals.load(host)
-        plan = undo.plan(place, journal, undo.gather(host, journal))
-        notes = plan.notes if dry_run else undo.make(host, place, journal, plan, force=force)
+        journal = _changed(host, place, force=force or dry_run)
+        plan = undo.plan(place, journal, undo.gather(host, place, journal))
+        if dry_run:
+            done = Done((*plan.restores, *plan.conflicts), plan.notes)
+        else:
+            done = undo.make(host, place, journal, plan, force=force, purge=purge)
     told = () if dry_run else apply.tell(host, plan.commands)
-    changes = (*plan.restores, *plan.conflicts)
-    return _report(changes, notes, told, (RESTART,), dry_run=dry_run)
+    return _report(done.changes, done.notes, told, (RESTART,), dry_run=dry_run)
+
+
+def _changed(host: Host, place: Layout, *, force: bool) -> Journal:
+    """Read what set-up changed; where its journal is gone, tell it from the host itself.
+
+    Raises:
+        StateError: the journal is gone, and ``force`` is not given.
+
+    """
+    known = journals.load(host)
+    if known.changes:
+        return known
+    found = recover.journal(host, place)
+    if found.changes and not force:
+        paths = ", ".join(change.path for change in found.changes)
+        raise StateError(
+            f"the journal of set-up is gone, and these are still as it leaves them: {paths}",
+            hint="--undo --force gives them Debian's own values; --undo --dry-run shows those",
+        )
+    return found
 
 
 def _alone(host: Host, *, dry_run: bool) -> contextlib.AbstractContextManager[None]:
