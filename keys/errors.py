@@ -65,7 +65,7 @@ class TrustError(Error):
     """Bytes from outside that no trusted key vouches for; never retried with the same bytes."""
 
     exit_code = 3
-    default_hint = "nothing was installed; the last good state stays in force"
+    default_hint = "nothing of it was taken; the last good state stays in force"
 
 
 class SignatureError(TrustError):

@@ -24,6 +24,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 
 T = TypeVar("T", bound="Table")
 
+_NOT_A_CHOICE = "Invalid enum value"
+
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One table of a settings file: frozen, strict, keywords only."""
@@ -91,7 +93,15 @@ def convert(raw: dict[str, Any], kind: type[T], what: str) -> T:
         if not reason:
             reason, place = str(exc), "`"
         where = place.rstrip("`").lstrip(".")
-        raise SettingsError(f"{what}: {where + ': ' if where else ''}{reason}") from exc
+        known = _choices(kind, where) if reason.startswith(_NOT_A_CHOICE) else ""
+        raise SettingsError(f"{what}: {where + ': ' if where else ''}{reason}{known}") from exc
+
+
+def _choices(kind: type[Table], where: str) -> str:
+    from keys.choices import choices  # noqa: PLC0415 - start-up time: only for a message
+
+    words = ", ".join(repr(word) for word in choices(kind, where))
+    return f"; use one of {words}" if words else ""
 
 
 def explain(

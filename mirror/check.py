@@ -13,7 +13,7 @@ from mirror.feeds import UpstreamSettings
 from mirror.fleet.ledger import open_door
 from mirror.keychain import open_online_ring, open_sidecar_key
 from mirror.notices import ways
-from mirror.settings import LicenceSettings, ServeSettings, Settings
+from mirror.settings import LicenceSettings, ServeSettings, Settings, upstream_problems
 from mirror.settings import problems as shape
 from mirror.site import MirrorSite
 from mirror.upstream import clamav
@@ -164,7 +164,17 @@ def _upstreams(site: MirrorSite) -> Iterator[Error]:
         for key, value in named:
             if value and not Path(value).exists():
                 yield SettingsError(f"upstream {upstream.name}: {key}: {value}: does not exist")
-        yield from list(_clamav(upstream)) or _raised(partial(site.ingest, upstream.name))
+        if not [*upstream_problems(upstream)]:  # else told already, and not to be opened
+            yield from list(_clamav(upstream)) or _raised(partial(_open, site, upstream))
+
+
+def _open(site: MirrorSite, upstream: UpstreamSettings) -> None:
+    """Open an upstream, and the keys that its checks need."""
+    site.ingest(upstream.name)
+    if upstream.kind == "http":
+        from mirror.upstream.http.verifying import check_keys  # noqa: PLC0415 - only where it is used
+
+        check_keys(upstream)
 
 
 def _clamav(upstream: UpstreamSettings) -> Iterator[Error]:

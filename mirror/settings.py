@@ -207,7 +207,7 @@ def problems(settings: Settings) -> Iterator[SettingsError]:
         for reason in notify_rules.problems(rule):
             yield SettingsError(f"notify {rule.name!r}: {reason}")
     for upstream in settings.upstream:
-        for reason in _upstream(upstream):
+        for reason in upstream_problems(upstream):
             yield SettingsError(f"upstream {upstream.name!r}: {reason}")
 
 
@@ -240,7 +240,8 @@ def _twice(what: str, names: Iterable[str]) -> Iterator[SettingsError]:
             yield SettingsError(f"{what} {name!r}: named {count} times")
 
 
-def _upstream(upstream: UpstreamSettings) -> Iterator[str]:
+def upstream_problems(upstream: UpstreamSettings) -> Iterator[str]:
+    """List what is wrong with the settings of one upstream."""
     if not _NAME.fullmatch(upstream.name) or upstream.name == SITE:
         yield f"name: use a-z, 0-9 and '-', and not {SITE!r}"
     preset = PRESETS.get(upstream.preset)

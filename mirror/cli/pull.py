@@ -128,7 +128,8 @@ def probe(*, config: Path, as_json: bool, transcript: Path | None, upstream: str
         click.echo(msgspec.json.encode(met).decode())
         return
     for name, value in met.items():
-        click.echo(f"{name.replace('_', ' ') + ':':<20} {value}")
+        shown = "unknown" if value is None else value
+        click.echo(f"{name.replace('_', ' ') + ':':<20} {shown}")
 
 
 def _met(site: MirrorSite, name: str, offer: Offer, at: datetime) -> dict[str, Any]:

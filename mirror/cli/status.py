@@ -90,7 +90,7 @@ def _upstream(upstream: UpstreamStatus) -> Iterator[str]:
         sure += " (below signed)"
     yield f"upstream {upstream.name} ({kind}): {upstream.state}, last success {last}{sure}"
     if upstream.not_before:
-        yield f"  the vendor asks us to stay away until {upstream.not_before:%Y-%m-%d %H:%M:%SZ}"
+        yield f"  the vendor is left alone until {upstream.not_before:%Y-%m-%d %H:%M:%SZ}"
     for lack in upstream.lacks:
         yield f"  lacks: {lack}"
     for held in upstream.held:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -15,7 +16,13 @@ class Item(settings.Table, frozen=True):
     name: str
 
 
+class Choice(settings.Table, frozen=True):
+    access: Literal["open", "hosts"] | None = None
+    kinds: tuple[Literal["clamd", "yara"], ...] = ()
+
+
 class Outer(settings.Table, frozen=True):
+    choice: tuple[Choice, ...] = ()
     serve: Inner = Inner()
     item: tuple[Item, ...] = ()
 
@@ -28,6 +35,14 @@ class Outer(settings.Table, frozen=True):
         pytest.param("[serve]\nseconds = 'x'", r"serve\.seconds: .*int", id="wrong kind"),
         pytest.param("[[item]]\nname='a'\n[[item]]", r"item\[.*\]: .*name", id="missing key"),
         pytest.param("[serve", "not TOML", id="not TOML"),
+        pytest.param(
+            "[[choice]]\naccess = 'all'", r"choice\[0\]\.access: .*'hosts', 'open'", id="no choice"
+        ),
+        pytest.param(
+            "[[choice]]\nkinds = ['clam']",
+            r"choice\[0\]\.kinds.*'clamd', 'yara'",
+            id="no choice in a list",
+        ),
         pytest.param("x = '\udcff'", "not TOML", id="not UTF-8"),
     ],
 )
@@ -51,6 +66,7 @@ def test_explain_says_where_each_value_came_from() -> None:
     merged = {**raw, "item": [{"name": "a"}, {"name": "b"}]}
     layers = {"file": raw, "preset": low}
     assert list(settings.explain(settings.convert(merged, Outer, "s"), layers)) == [
+        ("choice", (), "default"),
         ("serve.listen", "127.0.0.1:1", "default"),
         ("serve.seconds", 9, "file"),
         ("item[0].name", "a", "file"),

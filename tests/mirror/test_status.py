@@ -39,7 +39,7 @@ def test_a_vendor_who_asks_us_to_stay_away_is_shown_until_the_time_is_over(
     until = now() + timedelta(hours=4)
     remember(operator, not_before=until)
     assert operator.asks("status")["upstreams"][0]["not_before"]
-    said = f"the vendor asks us to stay away until {until:%Y-%m-%d %H:%M:%SZ}"
+    said = f"the vendor is left alone until {until:%Y-%m-%d %H:%M:%SZ}"
     assert said in operator.types("status")[1]
     remember(operator, not_before=now() - timedelta(seconds=1))
     assert operator.asks("status")["upstreams"][0]["not_before"] is None

@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 
 from keys import files
-from keys.errors import DigestError, FormatError, SettingsError
+from keys.errors import DigestError, FormatError, SettingsError, UsageError
 from keys.trust.vendor import digest, minisign, openpgp
 from keys.trust.vendor.cvd import verify_cvd
 from keys.trust.vendor.recognise import describe
@@ -62,6 +62,30 @@ def read_keys(settings: UpstreamSettings) -> tuple[bytes, ...]:
         files.read(Path(name), max_bytes=MAX_KEY_BYTES, limit="MAX_KEY_BYTES", error=SettingsError)
         for name in settings.verify_keys
     )
+
+
+def check_keys(settings: UpstreamSettings) -> None:
+    """Refuse key files that the checks of the settings cannot use.
+
+    Raises:
+        SettingsError: as ``read_keys``; a file that holds no such key, by its name.
+
+    """
+    readers = [reader for scheme, reader in _KEY_READERS.items() if scheme in settings.verify]
+    for name, data in zip(settings.verify_keys, read_keys(settings), strict=True):
+        for reader in readers:
+            try:
+                reader(data)
+            except UsageError as exc:
+                raise SettingsError(
+                    f"upstream {settings.name}: verify_keys: {name}: {exc}", hint=exc.hint
+                ) from exc
+
+
+_KEY_READERS: Mapping[str, Callable[[bytes], object]] = {
+    "openpgp": openpgp.read_certificates,
+    "minisign": minisign.read_public,
+}
 
 
 @dataclass(slots=True)
