@@ -167,7 +167,7 @@ def decode(data: bytes, kind: type[T], what: str) -> T:
     """
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise TrustError(f"{what}: {exc}") from exc
 
 

@@ -25,7 +25,7 @@ MEMBER_SEPARATOR = "~"  # between its pool's name and its own; in no host's name
 
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
-Line = Annotated[str, msgspec.Meta(max_length=32 << 10)]
+Line = Annotated[str, msgspec.Meta(max_length=32 << 10, pattern=r"^[^\x00]*\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{0,128}\Z")]
 
@@ -120,7 +120,7 @@ class SettingsTold(Told, frozen=True, kw_only=True):
 class HistoryTail(Told, frozen=True, kw_only=True):
     """Lines an engine's history gained, as they stand in its file, in their order."""
 
-    engine: Name
+    engine: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00]*\Z")]
     lines: Annotated[tuple[Line, ...], msgspec.Meta(max_length=MAX_HISTORY_LINES)]
 
 
@@ -172,7 +172,7 @@ def decode_report(data: bytes, what: str) -> HostReport:
         raise LimitError(f"{what}: larger than MAX_REPORT_BYTES={MAX_REPORT_BYTES}")
     try:
         return msgspec.json.decode(data, type=HostReport)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise UsageError(f"{what}: not a host's report: {exc}") from exc
 
 

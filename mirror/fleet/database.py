@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from keys.credentials import Secret, redact_url
 from keys.errors import SettingsError, StateError
 
-HEAD = "0003"  # the newest of the migrations
+HEAD = "0005"  # the newest of the migrations
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30.0
 _DRIVERS = {

@@ -4,7 +4,7 @@ The newest report of a host, by its own numbering, says what the host runs; olde
 late only fill the record.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keys import files
 from keys.credentials import read_secret
 from keys.errors import LimitError, SignatureError, StateError
-from keys.model.release import Instant, Pin, encode
-from keys.model.report import EngineTold, HostReport, TroubleTold, signed_text
+from keys.model.release import Instant
+from keys.model.report import HostReport, signed_text
 from keys.model.task import Handed
 from mirror.fleet.audit import CHAIN_START, check, link
 from mirror.fleet.database import Database
 from mirror.fleet.listing import read_hosts
+from mirror.fleet.newest import printable, replace
 from mirror.fleet.pools import MAX_MEMBERS, SEPARATOR, pool_of
 from mirror.fleet.roster import HostRow
 from mirror.fleet.tables import engines, history, hosts, loads, reports, statements
@@ -76,9 +77,9 @@ class Desk:
             )  # fmt: skip
             if report.history:
                 await _state(connection, report, now)
-            await settle(connection, report.host, report.tasks)
+            await settle(connection, report.host, printable(report).tasks)
             if known is None or _is_newer(report, known):
-                await _replace(connection, report, known, link, now)
+                await replace(connection, printable(report), known, link, now)
             else:
                 kept = hosts.update().where(hosts.c.name == report.host)
                 await connection.execute(kept.values(chain=link))
@@ -227,73 +228,6 @@ def _is_next(report: HostReport, known: sa.RowMapping | None) -> bool:
 def _is_newer(report: HostReport, known: sa.RowMapping) -> bool:
     """Compare by the host's numbering; another series is a host set up anew."""
     return bool(report.series != known["series"] or report.number > known["number"])
-
-
-async def _replace(
-    connection: AsyncConnection, report: HostReport, known: sa.RowMapping | None, link: str,
-    now: datetime,
-) -> None:  # fmt: skip
-    """Let the tables say what this report says."""
-    values = {
-        "received": now,
-        "at": report.at,
-        "series": report.series,
-        "number": report.number,
-        "system": report.system,
-        "sigupdate": report.sigupdate,
-        "exit_code": report.exit_code,
-        "refreshed": min(report.refreshed.values(), default=None),
-        "trouble": _first(report.troubles),
-        "detections": report.detections,
-        "seats": report.seats,
-        "settings": encode(report.settings).decode() if report.settings else None,
-        "public_key": report.public_key or (known["public_key"] if known else ""),
-        "told": Pin.of(encode(report.engines)).sha256,
-        "chain": link,
-    }
-    if known is None:
-        await connection.execute(hosts.insert().values(name=report.host, first_seen=now, **values))
-    else:
-        await connection.execute(hosts.update().where(hosts.c.name == report.host).values(**values))
-    if known is None or known["told"] != values["told"]:
-        await _replace_engines(connection, report)
-
-
-async def _replace_engines(connection: AsyncConnection, report: HostReport) -> None:
-    for column in (loads.c.host, engines.c.host):
-        await connection.execute(column.table.delete().where(column == report.host))
-    if report.engines:
-        rows = [_engine(report.host, engine) for engine in report.engines]
-        await connection.execute(engines.insert(), rows)
-    if loaded := [row for engine in report.engines for row in _loads(report.host, engine)]:
-        await connection.execute(loads.insert(), loaded)
-
-
-def _engine(host: str, engine: EngineTold) -> dict[str, object]:
-    told = {name: getattr(engine, name) for name in _TOLD}
-    own = {
-        "trouble": _first(engine.troubles),
-        "held": "; ".join(engine.held),
-        "quarantined": " ".join(engine.quarantined),
-        "ignored": encode(engine.ignored).decode(),
-    }
-    return {"host": host, **told, **own}
-
-
-_TOLD = (
-    "engine", "kind", "version", "track", "outcome", "proof", "proof_at", "detail", "generation",
-    "installed_at",
-)  # fmt: skip
-
-
-def _loads(host: str, engine: EngineTold) -> Iterator[dict[str, object]]:
-    for channel, release in engine.channels.items():
-        told = msgspec.structs.asdict(release)
-        yield {"host": host, "engine": engine.engine, "channel": channel, **told}
-
-
-def _first(troubles: Sequence[TroubleTold]) -> str:
-    return troubles[0].message if troubles else ""
 
 
 def _prepare(path: Path) -> None:

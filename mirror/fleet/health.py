@@ -10,6 +10,10 @@ from mirror.fleet.pools import pool_of
 from mirror.fleet.roster import EngineRow, HostRow, Load
 
 HOLDS = frozenset({"proven", "probed"})
+TAKEN_BACK = frozenset({"undone", "refused"})
+A_DAY = timedelta(days=1)
+FLAPS = 6  # turns between well and not well in a day, from which on a host is not taken for well
+AHEAD = timedelta(minutes=5)  # clocks differ by less
 
 
 class Health(Enum):
@@ -20,6 +24,7 @@ class Health(Enum):
     stale = "stale"  # reports, but has not seen fresh metadata for too long
     rolled_back = "rolled back"  # the engine refused the newest release
     unproven = "unproven"  # nothing shows that the engine runs what is installed
+    flapping = "flapping"  # well now, and often not well in the last day
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,11 @@ class Line:
     received: datetime | None
     trouble: str
     pool: str = ""
+
+
+def is_fine(outcome: str, proof: str) -> bool:
+    """Tell whether an engine runs what is installed, and took what it was offered last."""
+    return outcome not in TAKEN_BACK and proof in HOLDS
 
 
 def lines(
@@ -66,10 +76,10 @@ def _host(row: HostRow, now: datetime, stale: timedelta, channel: str) -> Iterab
     listed = [engine for engine in row.engines if not channel or _reads(engine, channel)]
     if not listed and not row.engines:
         health = _of_host(row, now, stale)
-        yield Line(row.name, health, None, (), row.received, row.trouble, pool_of(row.name))
+        yield Line(row.name, health, None, (), row.received, _trouble(row, now), pool_of(row.name))
     for engine in listed:
         loads = tuple(load for load in engine.loads if not channel or load.channel == channel)
-        trouble = engine.trouble or engine.held or row.trouble
+        trouble = engine.trouble or engine.held or _trouble(row, now)
         health = _of(row, engine, now, stale)
         yield Line(row.name, health, engine, loads, row.received, trouble, pool_of(row.name))
 
@@ -82,9 +92,11 @@ def _of(row: HostRow, engine: EngineRow, now: datetime, stale: timedelta) -> Hea
     found = _of_host(row, now, stale)
     if found is Health.silent:
         return found
-    if engine.outcome in {"undone", "refused"}:
+    if engine.outcome in TAKEN_BACK:
         return Health.rolled_back
-    return Health.unproven if engine.proof not in HOLDS else found
+    if engine.proof not in HOLDS:
+        return Health.unproven
+    return Health.flapping if found is Health.ok and _turns(row, now) >= FLAPS else found
 
 
 def _of_host(row: HostRow, now: datetime, stale: timedelta) -> Health:
@@ -92,7 +104,29 @@ def _of_host(row: HostRow, now: datetime, stale: timedelta) -> Health:
         return Health.silent
     if row.refreshed is None or row.at - row.refreshed > stale:
         return Health.stale
+    if row.refreshed - row.at > AHEAD:  # by a clock that was wrong: nobody knows when
+        return Health.stale
     return Health.ok
+
+
+def _turns(row: HostRow, now: datetime) -> int:
+    """Count how often a host turned from well to not well or back in the last day."""
+    return sum(now - turn.at <= A_DAY for turn in row.turns)
+
+
+def _trouble(row: HostRow, now: datetime) -> str:
+    """Say what is wrong with a host as a whole, its clock included."""
+    told = [row.trouble] if row.trouble else []
+    if row.at - row.received > AHEAD:
+        told.append(f"its clock is ahead of this mirror's by {_span(row.at - row.received)}")
+    if (turns := _turns(row, now)) >= FLAPS:
+        told.append(f"turned between well and not well {turns} times in a day")
+    return "; ".join(told)
+
+
+def _span(time: timedelta) -> str:
+    hours, seconds = divmod(int(time.total_seconds()), 3600)
+    return f"{hours} h" if hours else f"{seconds // 60} min"
 
 
 def totals(found: Sequence[Line]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keys.model.release import decode
 from keys.model.report import IgnoredTold, SettingsTold
-from mirror.fleet.roster import EngineRow, HostRow, Load
+from mirror.fleet.roster import EngineRow, HostRow, Load, Turn
 from mirror.fleet.tables import engines, hosts, loads
 
 
@@ -34,6 +34,7 @@ def _host(row: sa.RowMapping, found: Iterable[EngineRow]) -> HostRow:
     plain = _without(row, "series", "number", "told", "chain")
     if plain["settings"] is not None:
         plain["settings"] = decode(plain["settings"], SettingsTold, "the fleet's database")
+    plain["turns"] = decode(plain["turns"], tuple[Turn, ...], "the fleet's database")
     return HostRow(**plain, engines=tuple(found))
 
 

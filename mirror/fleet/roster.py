@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from keys.model.release import Instant, Wire
 from keys.model.report import IgnoredTold, SettingsTold
 
 
@@ -46,6 +47,13 @@ class EngineRow:
         )
 
 
+class Turn(Wire, frozen=True):
+    """When a host's engines turned from well to not well, or back."""
+
+    at: Instant
+    is_well: bool
+
+
 @dataclass(frozen=True, slots=True)
 class HostRow:
     """One host; ``received`` is this mirror's own time, ``at`` and ``refreshed`` the host's."""
@@ -62,5 +70,6 @@ class HostRow:
     detections: int | None
     seats: int | None
     public_key: str
-    settings: SettingsTold | None = None
     engines: tuple[EngineRow, ...] = ()
+    settings: SettingsTold | None = None
+    turns: tuple[Turn, ...] = ()  # the newest last

@@ -7,7 +7,7 @@ histories, and ``history`` is the same line by line. ``tasks`` are what hosts ar
 of each host said.
 """
 
-from datetime import UTC, datetime
+from datetime import MINYEAR, UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
@@ -22,14 +22,22 @@ class Time(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> str | None:
-        """Write an instant."""
+        """Write an instant; one that UTC has no name for becomes the nearest that it has."""
         del dialect
-        return None if value is None else f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        return None if value is None else f"{_in_utc(value).isoformat(timespec='microseconds')}Z"
 
     def process_result_value(self, value: str | None, dialect: sa.Dialect) -> datetime | None:
         """Read an instant."""
         del dialect
         return None if value is None else datetime.fromisoformat(value)
+
+
+def _in_utc(value: datetime) -> datetime:
+    """Return the time in UTC, plainly."""
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:  # a day before the first or after the last that there is
+        return datetime.min if value.year == MINYEAR else datetime.max  # noqa: DTZ901 - see above
 
 
 hosts = sa.Table(
@@ -49,6 +57,7 @@ hosts = sa.Table(
     sa.Column("detections", sa.BigInteger),
     sa.Column("seats", sa.BigInteger),
     sa.Column("settings", sa.Text),  # JSON
+    sa.Column("turns", sa.Text, nullable=False, server_default="[]"),  # JSON
     sa.Column("public_key", sa.String(128), nullable=False),
     sa.Column("told", sa.String(64), nullable=False),
     sa.Column("chain", sa.String(64), nullable=False),

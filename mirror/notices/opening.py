@@ -161,7 +161,7 @@ def _host(line: Line) -> Iterator[Notice]:
     elif line.health is Health.rolled_back and line.engine and line.engine.track == CANARY:
         title = f"canary {where} took the newest release back"
         yield Notice("canary-failed", f"canary/{where}", title, line.trouble)
-    elif line.health in {Health.rolled_back, Health.unproven}:
+    elif line.health in {Health.rolled_back, Health.unproven, Health.flapping}:
         detail = line.trouble or (line.engine.detail if line.engine else "")
         title = f"host {where} is {line.health.value}"
         yield Notice("host-unproven", f"unproven/{where}", title, detail)

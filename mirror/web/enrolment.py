@@ -81,7 +81,7 @@ async def _enrolment(request: web.Request) -> Enrolment:
             raise Refusal(413, f"larger than MAX_ENROLMENT_BYTES={MAX_ENROLMENT_BYTES}")
     try:
         return msgspec.json.decode(bytes(body), type=Enrolment)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # the reason may repeat a part of the token
         raise Refusal(400, "not an enrolment: name, token and sha256 are needed") from None
 

@@ -15,7 +15,7 @@ from keys.errors import SettingsError, SignatureError, StateError
 from keys.model.release import encode
 from keys.model.report import ChannelRelease, EngineTold, HistoryTail, HostReport, signed_text
 from mirror.fleet.audit import faults
-from mirror.fleet.database import Database
+from mirror.fleet.database import HEAD, MIGRATIONS, Database
 from mirror.fleet.desk import Desk, open_desk
 from mirror.settings import Settings, StoreSettings
 from tests.mirror import postgres
@@ -210,8 +210,9 @@ async def test_a_database_is_opened_again_with_all_it_holds(tmp_path: Path) -> N
         await take(Desk(database), report(number))
         await database.close()
     with sqlite3.connect(tmp_path / "fleet.db") as plain:
-        assert plain.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert plain.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
     plain.close()
+    assert max(path.stem[:4] for path in MIGRATIONS.glob("versions/0*.py")) == HEAD
 
 
 async def test_a_mirrors_own_database_is_read_by_its_owner_only(tmp_path: Path) -> None:
