@@ -16,7 +16,7 @@ from keys.errors import (
     RefusedError,
 )
 
-MAX_RETRY_AFTER_SECONDS = 86400.0
+MAX_RETRY_AFTER_SECONDS = 7 * 86400.0  # a slip of the vendor's ends by itself
 REFUSED_SECONDS = 86400.0  # after a 403 to somebody without a credential, as freshclam waits
 BUSY_SECONDS = 4 * 3600.0  # after a 429 that names no time, as freshclam waits
 BLOCKED_SECONDS = 4 * 3600.0  # after a block that is shown as a missing file or as a page

@@ -139,6 +139,11 @@ class TestVersions:
     def test_what_has_no_order_is_never_older(self, version: str, last: str) -> None:
         assert not versions.is_older(version, last)
 
+    @pytest.mark.parametrize("data", [b"\x89PNG", b"v1\xff", b"\xfe\xfe\xfe"])
+    def test_a_version_file_of_bytes_that_are_no_text_is_refused(self, data: bytes) -> None:
+        with pytest.raises(FormatError, match="VERSION: not a version"):
+            versions.from_text(data, "VERSION")
+
     @given(st.binary())
     def test_any_bytes_are_a_version_or_refused(self, data: bytes) -> None:
         found = []
@@ -149,6 +154,7 @@ class TestVersions:
         for one in found:
             assert one
             assert one.isprintable()
+            assert "\ufffd" not in one
             assert len(one) <= versions.MAX_VERSION_CHARACTERS
 
     @pytest.mark.parametrize(
@@ -257,7 +263,7 @@ class TestAnswers:
             (404, {}, True, True, BusyError, answers.BLOCKED_SECONDS),
             (429, {}, False, False, BusyError, answers.BUSY_SECONDS),
             (429, {"Retry-After": "7"}, False, False, BusyError, 7),
-            (429, {"Retry-After": "999999999"}, False, False, BusyError, 86400),
+            (429, {"Retry-After": "999999999"}, False, False, BusyError, 7 * 86400),
             (429, {"Retry-After": "-1"}, False, False, BusyError, answers.BUSY_SECONDS),
             (503, {}, False, False, BusyError, 0),
             (500, {}, False, False, FetchError, 0),

@@ -13,6 +13,7 @@ from keys.errors import FormatError
 from keys.trust.vendor.recognise import describe
 
 MAX_VERSION_CHARACTERS = 200
+_NOT_TEXT = "\ufffd"  # what stands for bytes that could not be decoded
 MAX_DOCUMENT_BYTES = 4 << 20  # of a version file or a JSON document
 UNKNOWN = "unknown"
 
@@ -157,11 +158,12 @@ def plain(text: str, what: str) -> str:
     """Return a version that can be shown.
 
     Raises:
-        FormatError: empty, too long, or with control characters.
+        FormatError: empty, too long, or with control characters or bytes that are no text.
 
     """
     text = text.strip()
-    if not text or len(text) > MAX_VERSION_CHARACTERS or not text.isprintable():
+    known = text.isprintable() and _NOT_TEXT not in text
+    if not text or len(text) > MAX_VERSION_CHARACTERS or not known:
         raise FormatError(f"{what}: not a version: {text[:MAX_VERSION_CHARACTERS]!r}")
     return text
 
