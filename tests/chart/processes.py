@@ -21,13 +21,17 @@ _SYSTEM = {"/", "/etc", "/run", "/srv", "/var", "/var/lib"}
 
 @dataclass
 class Pod:
-    """One pod. ``files`` is what Secrets and ConfigMaps made elsewhere hold, by volume."""
+    """One pod. ``files`` is what Secrets and ConfigMaps made elsewhere hold, by volume.
+
+    ``secrets`` are those that a container has in its environment, by name and key.
+    """
 
     folder: Path
     rendered: Rendered
     pod: Document
     files: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
     edits: Mapping[str, str] = field(default_factory=dict)  # what is written otherwise here
+    secrets: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for volume in self.pod["spec"]["volumes"]:
@@ -67,7 +71,7 @@ class Pod:
         return Path(self._here(mounted, name))
 
     def _environment(self, name: str) -> dict[str, str]:
-        own = {one["name"]: one["value"] for one in container(self.pod, name).get("env", [])}
+        own = {one["name"]: self._value(one) for one in container(self.pod, name).get("env", [])}
         inherited = {
             key: os.environ[key] for key in ("LANG", "PYTHONDONTWRITEBYTECODE") if key in os.environ
         }
@@ -77,6 +81,13 @@ class Pod:
             for which in ("MIRROR", "UPDATE")
         }  # the one thing that is not written in the manifest: the path that the commands look at
         return {**inherited, **own, **configs, "PATH": path}
+
+    def _value(self, variable: Document) -> str:
+        value: str | None = variable.get("value")
+        if value is not None:
+            return value
+        secret = variable["valueFrom"]["secretKeyRef"]
+        return self.secrets[secret["name"], secret["key"]]
 
     def _mounts(self, name: str) -> dict[str, Path]:
         """List what a container sees by its path: volumes, and the folders that only hold them."""
