@@ -31,6 +31,7 @@ MAX_WATCHED_BYTES = 256 << 20  # of one file; more of it is not looked at
 MAX_WATCHED_FILES = 1000  # of one folder
 SETTLE_SECONDS = 0.2  # content that changes once more within it is still being written
 MAX_SETTLES = 10
+_DATABASE_ENDINGS = ("-wal", "-shm", "-journal")  # SQLite's, written at each host's report
 
 _CHANGES: list[type[FileSystemEvent]] = [
     FileClosedEvent,
@@ -198,8 +199,10 @@ class _Hints(FileSystemEventHandler):
                 await self._changed.wait()
         self._changed.clear()
 
-    def on_any_event(self, _event: FileSystemEvent) -> None:
+    def on_any_event(self, event: FileSystemEvent) -> None:
         """Hand the event to the loop; called in the observer's thread."""
+        if os.fsdecode(event.src_path).endswith(_DATABASE_ENDINGS):
+            return
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._changed.set)
 
