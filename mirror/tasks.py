@@ -50,11 +50,12 @@ async def give(site: MirrorSite, wanted: Wanted, *, by: Order, now: datetime) ->
     """Sign a task and let hosts have it at their next contact.
 
     Raises:
-        UsageError: the keys at hand may not sign it.
+        UsageError: the keys at hand may not sign it, or another mirror signs.
         LimitError: it is too large, or too many are open.
         StateError, TrustError: the repository or the database cannot be used.
 
     """
+    await site.check_in_charge()
     task = wanted.task(by.why)
     metadata = (await site.repository().in_force()).metadata
     state = await asyncio.to_thread(State.verified, metadata)

@@ -52,8 +52,10 @@ class _Options:
     until: timedelta
     reason: str
 
-    def check_limits(self) -> None:
+    def check(self, kind: str) -> None:
         """Refuse what no task can be."""
+        if kind == "rollback" and not self.reason:
+            raise UsageError("a rollback: say why with --reason")
         longest = timedelta(seconds=MAX_WINDOW_SECONDS)
         if not timedelta(0) < self.expires <= longest:
             raise UsageError(f"--expires: at most {longest.days}d, and not 0")
@@ -93,7 +95,7 @@ def add(*, config: Path, as_json: bool, kind: str, **options: Any) -> None:  # n
     name stands for all of its members.
     """
     site, at, given = open_site(config), now(), _Options(**options)
-    given.check_limits()
+    given.check(kind)
     wanted = _wanted(kind, given, _asked_hosts(site.settings, given, at), at)
     by = order(f"sigmirror task add {kind}", given.reason)
     kept = asyncio.run(give(site, wanted, by=by, now=at))

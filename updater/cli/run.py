@@ -50,7 +50,7 @@ def run(
             ),
             _note,
         )
-    told = [] if install_only else carry_out(trying(config), ended.handed)
+    told = [] if install_only else carry_out(host.place, trying(config), ended.handed)
     return _tell(ended.report, told, as_json=as_json)
 
 
@@ -81,14 +81,15 @@ def daemon(*, config: Path) -> None:
         )
 
     def once() -> bool:
-        ended = runs.run(lambda: load().update(at=now()), _note)
-        code = _tell(ended.report, carry_out(load, ended.handed), as_json=False)
+        place, ended = load().place, runs.run(lambda: load().update(at=now()), _note)
+        code = _tell(ended.report, carry_out(place, load, ended.handed), as_json=False)
         sys.stdout.flush()
         return code == UnprovenError.exit_code
 
     def beat() -> None:
-        told = load().update(at=now()).heartbeat()
-        for one in carry_out(load, told.tasks if told else (), refreshed=False):
+        host = load()
+        told = host.update(at=now()).heartbeat()
+        for one in carry_out(host.place, load, told.tasks if told else (), refreshed=False):
             say(as_text(one))
         sys.stdout.flush()
 
@@ -105,13 +106,14 @@ def report(*, config: Path, as_json: bool) -> int:
 
     Exit code 1 when the mirror could not be told; what waits is sent with the next run.
     """
-    told = Host.load(config).update(at=now()).heartbeat()
+    host = Host.load(config)
+    told = host.update(at=now()).heartbeat()
     if told is None:
         raise UsageError(
             "this host reports to no mirror",
             hint="set credential_file, and report.enabled = true",
         )
-    done = carry_out(trying(config), told.tasks, refreshed=False)
+    done = carry_out(host.place, trying(config), told.tasks, refreshed=False)
     if as_json:
         plain = {"sent": told.sent, "waiting": told.waiting, "note": told.note}
         say(msgspec.json.encode(plain | _tasks_plain(done)).decode())

@@ -40,28 +40,30 @@ class Able:
 
 
 def carry_out(
-    load: Callable[[], Host], handed: Sequence[bytes], *, refreshed: bool = True
+    place: HostPlace, load: Callable[[], Host], handed: Sequence[bytes], *, refreshed: bool = True
 ) -> list[TaskTold]:
     """Do what a mirror handed out, and tell it at once; what goes wrong is complained of.
 
-    Without ``refreshed`` no metadata was asked for since.
+    ``load`` reads the settings anew. Without ``refreshed`` no metadata was asked for since.
     """
     try:
-        host = load()
-        if not handed and host.place.tasks.read().under_way is None:
+        if not handed and place.tasks.read().under_way is None:
             return []
-        return _carry_out(host, load, handed, refreshed=refreshed)
+        return _carry_out(load, handed, refreshed=refreshed)
     except Error as exc:
         complain(f"tasks: {exc}", exc.hint)
         return []
 
 
 def _carry_out(
-    host: Host, load: Callable[[], Host], handed: Sequence[bytes], *, refreshed: bool
+    load: Callable[[], Host], handed: Sequence[bytes], *, refreshed: bool
 ) -> list[TaskTold]:
     from updater.tasks.work import Worker  # noqa: PLC0415 - only where there is something to do
     from updater.telling import reporting_name  # noqa: PLC0415 - as above
 
+    host = load()
+    if not (host.settings.credential_file and host.settings.report.enabled):
+        return []
     worker = Worker(host.settings, reporting_name(host.settings), lambda: Able(load), now)
     told = worker.work(handed, refreshed=refreshed)
     if told:
