@@ -119,7 +119,7 @@ class Builder:
         return self.buildah("images", "--format", "{{.Size}}", image)
 
     def command(self, image: str, state: Path, script: str, *words: str) -> list[str]:
-        """Return what runs a script in an image: as its user, on a read-only root, with a volume."""
+        """Return what runs a script in an image: as its user, on a read-only root, one volume."""
         root = self.buildah("mount", self.buildah("from", image))
         inside = "; ".join(
             (
