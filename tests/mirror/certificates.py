@@ -14,10 +14,13 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 
-def certificate(serial: int) -> tuple[bytes, bytes]:
-    """Make a self-signed certificate of 127.0.0.1 and its key, both PEM."""
+def certificate(serial: int, common_name: str = "127.0.0.1") -> tuple[bytes, bytes]:
+    """Make a self-signed certificate of 127.0.0.1 and its key, both PEM.
+
+    Two that are trusted at once need a name each.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     today = datetime.now(UTC)
     built = (
         x509.CertificateBuilder()
