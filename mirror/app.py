@@ -65,8 +65,8 @@ async def running(in_force: InForce) -> AsyncIterator[tuple[str, str]]:
         max_field_size=MAX_HEADER_BYTES,
         shutdown_timeout=serve.shutdown_grace_seconds or NO_GRACE_SECONDS,
     )
-    await runner.setup()
     try:
+        await runner.setup()  # what began before something failed is ended below
         tls = in_force.certificate.context if in_force.certificate else None
         address = await listen(runner, serve.listen, "serve.listen", ssl_context=tls)
         structlog.get_logger().info(
