@@ -24,6 +24,7 @@ from mirror.edition import Order
 from mirror.policy import Policies
 
 EVERYBODY = "all"
+MAX_LOGGED = 4000  # characters of one change in the publish log
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +84,22 @@ class Fragments:
             Error: nothing was published.
 
         """
+        sequence, changes = 0, ""
 
         def rewrite(data: bytes | None) -> bytes:
+            nonlocal sequence, changes
             known = _parsed(data)
-            after = change(Sections.of(known))
-            if data is not None and after == Sections.of(known):
+            before = Sections.of(known)
+            after = change(before)
+            if data is not None and after == before:
                 return data
-            return encode(numbered(after, (known.sequence if known else 0) + 1, now))
+            sequence = (known.sequence if known else 0) + 1
+            changes = "; ".join(differences(before, after))[:MAX_LOGGED]
+            return encode(numbered(after, sequence, now))
 
         return await self._policies.rewrite(
-            FRAGMENT_TARGET, rewrite, lambda edition: edition.entry("config"),
+            FRAGMENT_TARGET, rewrite,
+            lambda edition: edition.entry("config", sequence=sequence, name=changes),
             by=by, now=now, max_bytes=MAX_FRAGMENT_BYTES,
         )  # fmt: skip
 

@@ -85,6 +85,8 @@ def test_a_fleet_follows_its_sites_settings_and_says_which_host_does_not(
     log = [json.loads(line) for line in lines]
     orders = [entry for entry in log if entry["what"] == "config"]
     assert [entry["why"] for entry in orders] == ["slow link", "typo", "tidied"]
+    assert [entry["sequence"] for entry in orders] == [1, 2, 3]
+    assert orders[0]["name"] == "+ all: limits.max_attempts = 5"
     assert all("sigmirror config" in entry["who"] for entry in orders)
 
 

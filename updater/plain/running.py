@@ -20,6 +20,7 @@ from updater.plain.place import PlainClamd
 from updater.plain.samples import Sample
 
 TIMEOUT_SECONDS = 10.0
+SYSTEMD = 1  # the process that listens for a clamd it starts when asked
 _VERSION = re.compile(r"ClamAV [^/\s]{1,40}(?:/(?P<daily>[0-9]{1,9})/.{0,60})?")
 _CREDENTIALS = struct.Struct("3i")  # SO_PEERCRED: pid, uid, gid
 _BEFORE_START = 19  # fields of /proc/<pid>/stat behind the name, before the one wanted
@@ -81,9 +82,11 @@ def _reported(file: Database, sample: Sample) -> str:
 
 def _started(place: PlainClamd) -> datetime | None:
     """Tell since when the clamd runs that listens there; None where that cannot be known."""
-    for pid in (_listening(place.address), _written(place.pid_file)):
+    listening = _listening(place.address)
+    activated = _only() if listening == SYSTEMD else 0
+    for pid in (listening, _written(place.pid_file), activated):
         with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
-            if pid and Path(f"/proc/{pid}/comm").read_text() == "clamd\n":
+            if pid and _is_clamd(Path(f"/proc/{pid}")):
                 return _start_of(pid)
     return None
 
@@ -106,6 +109,22 @@ def _listening(address: Address) -> int:
         told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
         return int(_CREDENTIALS.unpack(told)[0])
     return 0
+
+
+def _only() -> int:
+    """Return the one process of this name, where there is one and no other."""
+    found = [
+        int(folder.name)
+        for folder in Path("/proc").iterdir()
+        if folder.name.isdecimal() and _is_clamd(folder)
+    ]
+    return found[0] if len(found) == 1 else 0
+
+
+def _is_clamd(process: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return (process / "comm").read_text() == "clamd\n"
+    return False
 
 
 def _written(path: Path | None) -> int:

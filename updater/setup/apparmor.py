@@ -64,6 +64,6 @@ def _expression(pattern: str) -> re.Pattern[str]:
 def _set(members: str) -> str:
     """Write a set such as ``[a-z]`` or ``[^a]``: neither ever means a slash."""
     if not members:
-        return "(?!)"  # an empty set matches nothing; written as a set it would swallow what follows
+        return "(?!)"  # it matches nothing; as an expression it would swallow what follows
     plain = re.sub(r"([\[\\&~|])", r"\\\1", members.removeprefix("^"))
     return f"[^/{plain}]" if members.startswith("^") else f"[{plain}]"
