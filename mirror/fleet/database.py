@@ -1,8 +1,11 @@
 """Where the fleet's reports lie: a SQLite file by default, PostgreSQL by its address."""
 
+import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
@@ -15,6 +18,7 @@ from keys.errors import SettingsError, StateError
 HEAD = "0005"  # the newest of the migrations
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30.0
+_Identity: TypeAlias = tuple[int, int]  # of a file: its device and its number there
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
     "postgresql": "postgresql+asyncpg",
@@ -52,9 +56,14 @@ class Database:
         if password is not None:
             self._url = self._url.set(password=password.reveal())
         self._engine: AsyncEngine | None = None
+        self._upgrades = True
+        self._opened: _Identity | None = None
+        self._opening = asyncio.Lock()
 
     async def connect(self, *, upgrade: bool = True) -> None:
         """Open it and bring its tables up to date, which only one thread of a process may do.
+
+        A SQLite file that is removed or replaced later is opened anew, in the same way.
 
         Raises:
             StateError: it cannot be reached, or holds tables of a newer version.
@@ -72,13 +81,32 @@ class Database:
             except BaseException:
                 await engine.dispose()
                 raise
-            self._engine = engine
+            self._engine, self._upgrades, self._opened = engine, upgrade, self._file()
 
     def _check_file(self) -> None:
         """Try a SQLite file by hand: the driver's thread outlives an opening that fails."""
         if self._url.drivername.startswith("sqlite") and self._url.database:
-            with open(self._url.database, "ab"):  # noqa: PTH123 - a name as the address has it
-                pass
+            os.close(os.open(self._url.database, os.O_RDWR | os.O_CREAT, 0o600))
+
+    def _file(self) -> _Identity | None:
+        """Tell which SQLite file there is now; None for none, and for a server."""
+        if not (self._url.drivername.startswith("sqlite") and self._url.database):
+            return None
+        try:
+            found = os.stat(self._url.database)  # noqa: PTH116 - a name as the address has it
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    async def _current(self) -> AsyncEngine:
+        """Return what to connect by; what is written to a file without a name is lost."""
+        assert self._engine is not None, "used before `connect`"  # noqa: S101
+        if self._opened != self._file():
+            async with self._opening:
+                if self._opened != self._file():
+                    await self._engine.dispose()
+                    await self.connect(upgrade=self._upgrades)
+        return self._engine
 
     def _options(self) -> dict[str, object]:
         if self._url.drivername.startswith("sqlite"):
@@ -98,9 +126,8 @@ class Database:
             StateError: the database refuses.
 
         """
-        assert self._engine is not None, "used before `connect`"  # noqa: S101
         with _translated(self.shown):
-            async with self._engine.connect() as plain:
+            async with (await self._current()).connect() as plain:
                 connection = await plain.execution_options(writes=True)
                 async with connection.begin():
                     yield connection
@@ -119,9 +146,8 @@ class Database:
             StateError: the database refuses.
 
         """
-        assert self._engine is not None, "used before `connect`"  # noqa: S101
         with _translated(self.shown):
-            async with self._engine.connect() as connection:
+            async with (await self._current()).connect() as connection:
                 yield connection
 
 
