@@ -7,15 +7,17 @@ from functools import partial
 from pathlib import Path
 
 from keys.credentials import read_secret
-from keys.errors import Error, SettingsError
+from keys.errors import Error, MissingError, SettingsError, StoreError
 from mirror.address import Address
 from mirror.feeds import UpstreamSettings
 from mirror.fleet.ledger import open_door
 from mirror.keychain import open_online_ring, open_sidecar_key
 from mirror.notices import ways
+from mirror.repository import MAX_ROLE_BYTES
 from mirror.settings import LicenceSettings, ServeSettings, Settings, upstream_problems
 from mirror.settings import problems as shape
 from mirror.site import MirrorSite
+from mirror.storage import open_bucket
 from mirror.upstream import clamav
 from mirror.web import tls
 
@@ -126,11 +128,34 @@ def _store(site: MirrorSite) -> Iterator[Error]:
     broken = list(_raised(lambda: site.store))
     yield from broken
     if site.settings.store.is_bucket:
-        return  # asked when it is served: whether a bucket holds a repository, the network tells
+        return  # ``bucket`` asks it
     if not broken and not (site.folder / "r" / "site" / "metadata" / "1.root.json").is_file():
         yield SettingsError(
             f"store.url: {site.folder}: holds no repository", hint="run `sigmirror init` first"
         )
+
+
+async def bucket(site: MirrorSite) -> Error | None:
+    """Ask a bucket for the repository, briefly; return what is wrong, or no answer as it is.
+
+    A folder is not asked: ``serving`` looks at it.
+    """
+    settings = site.settings.store
+    if not settings.is_bucket or any(shape(site.settings)):
+        return None
+    try:
+        store = open_bucket(settings, hurried=True)
+        await store.read("r/site/metadata/1.root.json", max_bytes=MAX_ROLE_BYTES)
+    except MissingError:
+        return SettingsError(
+            f"store.url: {settings.url}: holds no repository",
+            hint="run `sigmirror init` or `sigmirror copy` first",
+        )
+    except StoreError as exc:
+        return exc
+    except SettingsError:
+        return None  # told already
+    return None
 
 
 def _licences(site: MirrorSite, now: datetime) -> Iterator[Error]:

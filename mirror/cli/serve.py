@@ -10,7 +10,7 @@ import msgspec
 
 from keys import settings as loader
 from keys.credentials import redact_url
-from keys.errors import Error, UsageError
+from keys.errors import Error, UnreachableError, UsageError
 from mirror import check, logs
 from mirror.cli.options import config_option, json_option, now
 from mirror.licences import Licences
@@ -44,7 +44,10 @@ def _run(config: Path, *, signs: bool) -> None:
 @config_option
 @json_option
 def check_config(*, config: Path, as_json: bool) -> int:
-    """Explain each value in force and where it came from, and list every problem (exit code 2)."""
+    """Explain each value in force and where it came from, and list every problem (exit code 2).
+
+    A bucket is asked for the repository; that it does not answer now is a warning.
+    """
     raw = read_raw(config)
     settings = convert(raw, str(config))
     layers = {"file": raw, "preset": fillings(raw, str(config))}
@@ -54,6 +57,8 @@ def check_config(*, config: Path, as_json: bool) -> int:
     site = MirrorSite(settings, Licences.of(settings).standing)
     problems = check.problems(site, signs=True, now=now())
     warnings = list(check.warnings(settings))
+    if trouble := asyncio.run(check.bucket(site)):
+        (warnings if isinstance(trouble, UnreachableError) else problems).append(trouble)
     if as_json:
         found = {
             "values": [{"key": key, "value": value, "from": place} for key, value, place in values],

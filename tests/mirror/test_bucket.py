@@ -2,19 +2,29 @@
 
 import asyncio
 import secrets
+from datetime import datetime
 from pathlib import Path
 
 import boto3
 import pytest
+from msgspec import structs
 
-from keys.errors import ConflictError, StoreError
-from mirror.settings import StoreSettings
+from keys.errors import ConflictError, Error, LicenceError, StoreError, UnreachableError
+from keys.model.standing import LicenceState
+from mirror import check
+from mirror.settings import LicenceSettings, Settings, StoreSettings
+from mirror.site import MirrorSite
 from mirror.storage import open_store
 from mirror.storage.bucket import BucketStore
 from tests.mirror.object_stores import ObjectStore, free_port
 from tests.mirror.store_contract import StoreContract, gather
 
 pytestmark = pytest.mark.slow
+
+
+def _no_licence(_settings: LicenceSettings, _now: datetime) -> LicenceState:
+    raise LicenceError("there is none")
+
 
 MANY_BYTES = 5 << 20  # the smallest part S3 takes
 
@@ -118,3 +128,23 @@ async def test_a_store_that_is_not_there_is_told(tmp_path: Path) -> None:
     )
     with pytest.raises(StoreError, match="gave no whole answer"):
         await open_store(settings).stat("a")
+
+
+async def test_check_config_asks_a_bucket_for_the_repository(
+    radosgw: ObjectStore, tmp_path: Path
+) -> None:
+    async def found(settings: StoreSettings) -> Error:
+        site = MirrorSite(Settings(store=settings), _no_licence)
+        problem = await check.bucket(site)
+        assert problem is not None
+        return problem
+
+    empty = await found(radosgw.settings(tmp_path))
+    assert "holds no repository" in str(empty)
+    nowhere = await found(structs.replace(radosgw.settings(tmp_path), url="s3://nowhere/at-all"))
+    assert "make the bucket" in nowhere.hint
+    silent = f"http://127.0.0.1:{free_port()}"
+    assert isinstance(await found(radosgw.settings(tmp_path, endpoint=silent)), UnreachableError)
+    store = open_store(settings := radosgw.settings(tmp_path))
+    await store.create("r/site/metadata/1.root.json", b"{}")
+    assert await check.bucket(MirrorSite(Settings(store=settings), _no_licence)) is None
