@@ -92,8 +92,15 @@ class Handed(Told, frozen=True, kw_only=True):
     due: Instant
 
 
+class Answered(Told, frozen=True, kw_only=True):
+    """What a mirror answers to a report: was it new, and what is to be done."""
+
+    taken: bool
+    tasks: tuple[Handed, ...] = ()
+
+
 class Answer(Told, frozen=True, kw_only=True):
-    """What a mirror answers to a report; each task is decoded by itself."""
+    """The same as a host reads it: each task is decoded by itself."""
 
     taken: bool = False
     tasks: Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(max_length=MAX_HANDED)] = ()

@@ -18,7 +18,7 @@ from keys.credentials import read_secret
 from keys.errors import LimitError, SignatureError, StateError
 from keys.model.release import Instant
 from keys.model.report import HostReport, signed_text
-from keys.model.task import Handed
+from keys.model.task import Answered
 from mirror.fleet.audit import CHAIN_START, check, link
 from mirror.fleet.database import Database
 from mirror.fleet.listing import read_hosts
@@ -26,7 +26,7 @@ from mirror.fleet.newest import printable, replace
 from mirror.fleet.pools import MAX_MEMBERS, SEPARATOR, pool_of
 from mirror.fleet.roster import HostRow
 from mirror.fleet.tables import engines, history, hosts, loads, reports, statements
-from mirror.fleet.tasks import Tasks, settle
+from mirror.fleet.tasks import hand_out, settle
 from mirror.settings import Settings
 
 
@@ -51,8 +51,8 @@ class Desk:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def take(self, report: HostReport, body: bytes, *, now: datetime) -> bool:
-        """Take a report in; tell whether it was new.
+    async def take(self, report: HostReport, body: bytes, *, now: datetime) -> Answered:
+        """Take a report in; tell whether it was new, and what its host is to do.
 
         Raises:
             SignatureError: its history is not signed by the key it names.
@@ -66,33 +66,16 @@ class Desk:
             await self.database.alone(connection, report.host)
             asked = sa.select(hosts).where(hosts.c.name == report.host)
             known = (await connection.execute(asked)).mappings().first()
-            if not _is_next(report, known) and await _is_there(connection, report):
-                return False
-            if known is None:
-                await _check_room(connection, report.host)
-            link = await _append(
-                connection, reports, report.host, now, body.decode(),
-                {"series": report.series, "number": report.number},
-                last=known["chain"] if known else None,
-            )  # fmt: skip
-            if report.history:
-                await _state(connection, report, now)
-            await settle(connection, report.host, printable(report).tasks)
-            if known is None or _is_newer(report, known):
-                await replace(connection, printable(report), known, link, now)
-            else:
-                kept = hosts.update().where(hosts.c.name == report.host)
-                await connection.execute(kept.values(chain=link))
-        return True
+            is_new = _is_next(report, known) or not await _is_there(connection, report)
+            if is_new:
+                await _keep(connection, report, body, known, now)
+            tasks = await hand_out(connection, report.host, now=now)
+        return Answered(taken=is_new, tasks=tuple(tasks))
 
     async def hosts(self, name: str = "") -> list[HostRow]:
         """Return every host by name, or the one of this name."""
         async with self.database.reading() as connection:
             return await read_hosts(connection, name)
-
-    async def hand_out(self, host: str, *, now: datetime) -> list[Handed]:
-        """Return what a host is to do now; as ``Tasks.hand_out``."""
-        return await Tasks(self.database).hand_out(host, now=now)
 
     async def at(self, time: datetime, host: str = "") -> list[Past]:
         """Return what each engine ran at a time, as its host's history tells."""
@@ -145,6 +128,29 @@ class Desk:
         async with self.database.changing() as connection:
             for name in [host, *(await connection.execute(members)).scalars()]:
                 await _drop(connection, name)
+
+
+async def _keep(
+    connection: AsyncConnection, report: HostReport, body: bytes, known: sa.RowMapping | None,
+    now: datetime,
+) -> None:  # fmt: skip
+    """Keep a new report, and let the tables say what it says where it is the newest."""
+    if known is None:
+        await _check_room(connection, report.host)
+    link = await _append(
+        connection, reports, report.host, now, body.decode(),
+        {"series": report.series, "number": report.number},
+        last=known["chain"] if known else None,
+    )  # fmt: skip
+    if report.history:
+        await _state(connection, report, now)
+    plain = printable(report)
+    await settle(connection, report.host, plain.tasks)
+    if known is None or _is_newer(report, known):
+        await replace(connection, plain, known, link, now)
+    else:
+        kept = hosts.update().where(hosts.c.name == report.host)
+        await connection.execute(kept.values(chain=link))
 
 
 async def _drop(connection: AsyncConnection, host: str) -> None:

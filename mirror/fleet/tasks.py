@@ -4,6 +4,7 @@ A run of a task is one host's, for one time it was due at. It is handed out unti
 outcome; the host itself sees to it that it is begun once.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from keys.errors import LimitError, UsageError
+from keys.errors import FormatError, LimitError, UsageError
 from keys.model.release import encode
 from keys.model.report import TaskTold
 from keys.model.task import (
@@ -28,7 +29,6 @@ from mirror.fleet.database import Database
 from mirror.fleet.tables import task_runs, tasks
 
 MAX_OPEN = 100  # tasks at once
-LOCK = "tasks"  # what is held while a row may be added
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,15 @@ class Kept:
     cancelled: datetime | None = None
     cancelled_by: str = ""
 
+    def newest(self, now: datetime) -> datetime | None:
+        """Return the newest time it was due at, until it was cancelled; None before the first."""
+        with contextlib.suppress(UsageError):  # a time zone that only another mirror knows
+            return self.task.due(min(now, self.cancelled or now))
+        return None
+
     def due(self, now: datetime) -> datetime | None:
         """Return the time it is due at and may be begun for; None where there is none."""
-        due = None if self.cancelled else self.task.due(now)
+        due = None if self.cancelled else self.newest(now)
         return due if due and self.task.is_open(due, now) else None
 
 
@@ -77,7 +83,7 @@ class Tasks:
 
         """
         async with self._database.changing() as connection:
-            await self._database.alone(connection, LOCK)
+            await self._database.alone(connection, "tasks")
             counted = sa.select(sa.func.count()).select_from(tasks).where(_open(kept.added))
             if (await connection.execute(counted)).scalar_one() >= MAX_OPEN:
                 raise LimitError(
@@ -125,51 +131,37 @@ class Tasks:
             rows = (await connection.execute(asked)).mappings()
             return [Run(**{str(key): value for key, value in row.items()}) for row in rows]
 
-    async def hand_out(self, host: str, *, now: datetime) -> list[Handed]:
-        """Return what a host is to do now, the oldest first, and remember that it was told.
-
-        Raises:
-            StateError: the database refuses.
-
-        """
-        async with self._database.reading() as connection:
-            wanted = [
-                (kept, due)
-                for kept in await _kept(connection, _open(now))
-                if kept.task.is_for(host) and (due := kept.due(now))
-            ]
-            if not wanted:
-                return []
-            begun = await _runs_of(connection, host, [kept.task.id for kept, _ in wanted])
-        left = [one for one in wanted if not begun.get((one[0].task.id, one[1]))]
-        handed = list(_within_limits(Handed(task=kept.signed, due=due) for kept, due in left))
-        new = [
-            {"task": kept.task.id, "host": host, "due": due, "handed": now}
-            for kept, due in left[: len(handed)]
-            if (kept.task.id, due) not in begun
-        ]
-        await self._remember(new)
-        return handed
-
-    async def _remember(self, new: Sequence[dict[str, Any]]) -> None:
-        """Write down what is handed out for the first time; another request may have, too."""
-        if not new:
-            return
-        async with self._database.changing() as connection:
-            await self._database.alone(connection, LOCK)
-            for row in new:
-                there = sa.select(task_runs.c.handed).where(
-                    *(task_runs.c[name] == row[name] for name in ("task", "host", "due"))
-                )
-                if (await connection.execute(there)).first() is None:
-                    unknown = {"outcome": "", "exit_code": 0, "detail": ""}
-                    await connection.execute(task_runs.insert().values(**row, **unknown))
-
     async def forget(self, before: datetime) -> None:
         """Forget tasks that ended before a time, and runs that were due before it."""
         async with self._database.changing() as connection:
             await connection.execute(tasks.delete().where(tasks.c.ends < before))
             await connection.execute(task_runs.delete().where(task_runs.c.due < before))
+
+
+async def hand_out(connection: AsyncConnection, host: str, *, now: datetime) -> list[Handed]:
+    """Return what a host is to do now, the oldest first, and remember that it was told.
+
+    Nobody else may change what belongs to this host meanwhile.
+    """
+    wanted = [
+        (kept, due)
+        for kept in await _kept(connection, _open(now))
+        if kept.task.is_for(host) and (due := kept.due(now))
+    ]
+    if not wanted:
+        return []
+    begun = await _runs_of(connection, host, [kept.task.id for kept, _ in wanted])
+    left = [one for one in wanted if not begun.get((one[0].task.id, one[1]))]
+    handed = list(_within_limits(Handed(task=kept.signed, due=due) for kept, due in left))
+    unknown = {"host": host, "handed": now, "outcome": "", "exit_code": 0, "detail": ""}
+    new = [
+        {"task": kept.task.id, "due": due, **unknown}
+        for kept, due in left[: len(handed)]
+        if (kept.task.id, due) not in begun
+    ]
+    if new:
+        await connection.execute(task_runs.insert(), new)
+    return handed
 
 
 async def settle(connection: AsyncConnection, host: str, told: Sequence[TaskTold]) -> None:
@@ -213,22 +205,25 @@ def _open(now: datetime) -> sa.ColumnElement[bool]:
 async def _kept(
     connection: AsyncConnection, which: sa.ColumnElement[bool] | None = None
 ) -> list[Kept]:
+    """Read tasks; one that a newer mirror wrote into the same database is passed over."""
     asked = sa.select(tasks).order_by(tasks.c.begins, tasks.c.added, tasks.c.id)
-    found = await connection.execute(asked if which is None else asked.where(which))
-    return [
-        Kept(
-            task=decode_task(row.payload, f"task {row.id}"),
-            signed=SignedTask(
-                payload=row.payload,
-                signatures=msgspec.json.decode(row.signatures, type=dict[str, str]),
-            ),
-            who=row.who,
-            added=row.added,
-            cancelled=row.cancelled,
-            cancelled_by=row.cancelled_by,
-        )
-        for row in found
-    ]
+    found = []
+    for row in await connection.execute(asked if which is None else asked.where(which)):
+        with contextlib.suppress(FormatError):
+            found.append(_read(row))
+    return found
+
+
+def _read(row: Any) -> Kept:  # noqa: ANN401 - a row of tasks
+    signatures = msgspec.json.decode(row.signatures, type=dict[str, str])
+    return Kept(
+        task=decode_task(row.payload, f"task {row.id}"),
+        signed=SignedTask(payload=row.payload, signatures=signatures),
+        who=row.who,
+        added=row.added,
+        cancelled=row.cancelled,
+        cancelled_by=row.cancelled_by,
+    )
 
 
 def _row(kept: Kept) -> dict[str, object]:

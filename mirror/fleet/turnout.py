@@ -41,7 +41,7 @@ class Line:
 
 def lines(kept: Kept, runs: Iterable[Run], names: Iterable[str], *, now: datetime) -> list[Line]:
     """Tell of every host that is asked, for the newest time a task was due at."""
-    due = kept.task.due(min(now, kept.cancelled or now))
+    due = kept.newest(now)
     found = {run.host: run for run in runs if run.task == kept.task.id and run.due == due}
     asked = {name for name in names if kept.task.is_for(name)}
     return [_line(kept, name, due, found.get(name), now) for name in sorted(asked | set(found))]

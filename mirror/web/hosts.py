@@ -9,10 +9,10 @@ from typing import Protocol
 import structlog
 from aiohttp import web
 
-from keys.errors import Error, LimitError, SignatureError, UsageError
+from keys.errors import LimitError, SignatureError, UsageError
 from keys.model.release import encode
 from keys.model.report import MAX_REPORT_BYTES, REFUSED, HostReport, decode_report
-from keys.model.task import Handed
+from keys.model.task import Answered
 from mirror.fleet.doors import Visitor
 from mirror.fleet.pools import SEPARATOR, may_report_as
 from mirror.fleet.rate import Rate
@@ -30,22 +30,13 @@ MAX_HOSTS = 100_000
 class Reports(Protocol):
     """Where reports go."""
 
-    async def take(self, report: HostReport, body: bytes, *, now: datetime) -> bool:
-        """Take one in; tell whether it was new.
+    async def take(self, report: HostReport, body: bytes, *, now: datetime) -> Answered:
+        """Take one in; tell whether it was new, and what its host is to do.
 
         Raises:
             SignatureError: what it signs does not hold.
             LimitError: its pool is full.
             StateError: it cannot be kept now.
-
-        """
-        ...
-
-    async def hand_out(self, host: str, *, now: datetime) -> list[Handed]:
-        """Return the tasks a host is to do now.
-
-        Raises:
-            StateError: they cannot be read now.
 
         """
         ...
@@ -82,14 +73,12 @@ class HostDesk:
         body = await _body(request)
         report = _report(body, name)
         try:
-            taken = await reports.take(report, body, now=now)
+            answer = await reports.take(report, body, now=now)
         except SignatureError as exc:
             raise Refusal(400, str(exc)) from exc
         except LimitError as exc:
             raise Refusal(429, str(exc), {"Retry-After": str(FULL_POOL_SECONDS)}) from exc
         _tell_refusals(report)
-        handed = await _handed(reports, name, now)
-        answer = {"taken": taken, **({"tasks": handed} if handed else {})}
         return web.Response(body=encode(answer), content_type="application/json")
 
     def _slow_down(self, visitor: Visitor, name: str) -> None:
@@ -99,15 +88,6 @@ class HostDesk:
             wait = self._pools.wait(visitor.name, now=now)
         if wait:
             raise Refusal(429, "too many reports", {"Retry-After": str(math.ceil(wait))})
-
-
-async def _handed(reports: Reports, name: str, now: datetime) -> list[Handed]:
-    """Return what a host is to do; nothing where that cannot be read now."""
-    try:
-        return await reports.hand_out(name, now=now)
-    except Error as exc:
-        structlog.get_logger().error("tasks", cause=str(exc), hint=exc.hint)
-        return []
 
 
 def _tell_refusals(report: HostReport) -> None:

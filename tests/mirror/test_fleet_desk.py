@@ -76,7 +76,7 @@ def signed(told: HostReport, *lines: str, key: Ed25519PrivateKey = KEY) -> HostR
 
 
 async def take(desk: Desk, told: HostReport, *, now: datetime = NOW) -> bool:
-    return await desk.take(told, encode(told), now=now)
+    return (await desk.take(told, encode(told), now=now)).taken
 
 
 async def faults_of(desk: Desk) -> list[str]:

@@ -14,7 +14,7 @@ from keys.model.report import HostReport, TaskTold
 from keys.model.task import MAX_ANSWER_BYTES, MAX_HANDED, Handed, SignedTask, Task, written
 from mirror.fleet.database import Database
 from mirror.fleet.desk import Desk
-from mirror.fleet.tasks import MAX_OPEN, Kept, Run, Tasks
+from mirror.fleet.tasks import MAX_OPEN, Kept, Run, Tasks, hand_out
 from mirror.fleet.turnout import counts, lines
 from tests.mirror import postgres
 from tests.tasking import DAY, HOUR, NOW, task
@@ -55,6 +55,11 @@ async def add(desk: Desk, *every: Kept) -> Tasks:
     return Tasks(desk.database)
 
 
+async def handed_out(desk: Desk, host: str, *, now: datetime) -> list[Handed]:
+    async with desk.database.changing() as connection:
+        return await hand_out(connection, host, now=now)
+
+
 async def tell(
     desk: Desk, handed: Handed, outcome: str, *, host: str = "mx1", number: int = 1
 ) -> None:
@@ -68,16 +73,16 @@ def _task(handed: Handed) -> Task:
 
 
 async def ids(desk: Desk, host: str = "mx1", now: datetime = NOW) -> list[int]:
-    return [int(_task(one).id, 16) for one in await desk.hand_out(host, now=now)]
+    return [int(_task(one).id, 16) for one in await handed_out(desk, host, now=now)]
 
 
 async def test_a_task_is_handed_out_as_it_was_signed_until_its_outcome_is_told(desk: Desk) -> None:
     one = kept()
     tasks = await add(desk, one)
-    assert await desk.hand_out("web1", now=NOW) == []
-    (handed,) = await desk.hand_out("mx1", now=NOW)
+    assert await handed_out(desk, "web1", now=NOW) == []
+    (handed,) = await handed_out(desk, "mx1", now=NOW)
     assert (handed.task, handed.due) == (one.signed, NOW)
-    assert await desk.hand_out("mx1", now=NOW) == [handed]  # an answer may be lost
+    assert await handed_out(desk, "mx1", now=NOW) == [handed]  # an answer may be lost
     await tell(desk, handed, "done")
     assert await ids(desk) == []
     assert await ids(desk, "mx2") == [1]
@@ -90,11 +95,12 @@ async def test_the_first_outcome_counts_and_nobody_tells_of_what_he_was_not_aske
     desk: Desk,
 ) -> None:
     tasks = await add(desk, kept())
-    (handed,) = await desk.hand_out("mx1", now=NOW)
+    (handed,) = await handed_out(desk, "mx1", now=NOW)
     await tell(desk, handed, "done")
     await tell(desk, handed, "refused", number=2)
     await tell(desk, handed, "done", host="mx2")
-    assert [(run.host, run.outcome) for run in await tasks.runs()] == [("mx1", "done")]
+    told = [(run.host, run.outcome) for run in await tasks.runs()]
+    assert told == [("mx1", "done"), ("mx2", "")]
 
 
 async def test_what_has_expired_is_cancelled_or_not_yet_due_is_not_handed_out(desk: Desk) -> None:
@@ -114,10 +120,10 @@ async def test_what_has_expired_is_cancelled_or_not_yet_due_is_not_handed_out(de
 
 async def test_a_task_that_comes_again_is_handed_out_once_for_the_newest_time(desk: Desk) -> None:
     tasks = await add(desk, kept(cron="0 * * * *", window_seconds=7200, ends=NOW + 30 * DAY))
-    (handed,) = await desk.hand_out("mx1", now=NOW)
+    (handed,) = await handed_out(desk, "mx1", now=NOW)
     await tell(desk, handed, "done")
     assert await ids(desk, now=NOW + timedelta(minutes=59)) == []
-    (handed,) = await desk.hand_out("mx1", now=NOW + 10 * HOUR)  # nothing has piled up
+    (handed,) = await handed_out(desk, "mx1", now=NOW + 10 * HOUR)  # nothing has piled up
     assert handed.due == NOW + 10 * HOUR
     assert {run.due for run in await tasks.runs()} == {NOW, NOW + 10 * HOUR}
 
@@ -127,10 +133,10 @@ async def test_one_answer_carries_a_bounded_number_and_size_of_tasks(desk: Desk)
     large = [kept(number, hosts=("mx1", *named)) for number in range(10)]
     small = [kept(100 + number, hosts=("mx2",)) for number in range(MAX_HANDED + 3)]
     await add(desk, *large, *small)
-    found = await desk.hand_out("mx1", now=NOW)
+    found = await handed_out(desk, "mx1", now=NOW)
     assert 0 < len(found) < len(large)
     assert sum(len(encode(one)) for one in found) <= MAX_ANSWER_BYTES
-    assert len(await desk.hand_out("mx2", now=NOW)) == MAX_HANDED
+    assert len(await handed_out(desk, "mx2", now=NOW)) == MAX_HANDED
     for number, handed in enumerate(found, start=1):
         await tell(desk, handed, "done", number=number)
     assert await ids(desk) == list(range(len(found), min(2 * len(found), len(large))))
@@ -141,6 +147,11 @@ async def test_open_tasks_are_limited_by_name(desk: Desk) -> None:
     with pytest.raises(LimitError, match="MAX_OPEN"):
         await tasks.add(kept(MAX_OPEN))
     await tasks.add(kept(MAX_OPEN, added=NOW + DAY, at=NOW + DAY, ends=NOW + 2 * DAY))
+
+
+async def test_a_task_of_a_newer_mirror_on_the_same_database_harms_no_report(desk: Desk) -> None:
+    await add(desk, kept(1, schema=2), kept(2, cron="0 3 * * *", tz="Mars/Base"), kept(3))
+    assert await ids(desk) == [3]
 
 
 async def test_a_task_is_found_by_the_beginning_of_its_id(desk: Desk) -> None:
@@ -154,7 +165,7 @@ async def test_a_task_is_found_by_the_beginning_of_its_id(desk: Desk) -> None:
 
 async def test_tasks_are_forgotten_by_age_with_what_came_of_them(desk: Desk) -> None:
     tasks = await add(desk, kept(1), kept(2, at=NOW + 9 * DAY, ends=NOW + 10 * DAY))
-    await desk.hand_out("mx1", now=NOW)
+    await handed_out(desk, "mx1", now=NOW)
     await tasks.forget(NOW + 5 * DAY)
     assert [one.task.id for one in await tasks.every()] == [f"{2:016x}"]
     assert await tasks.runs() == []
