@@ -27,7 +27,13 @@ fi
 exit $code
 {{- end -}}
 
-{{/* root, restart: its restart policy; script: what it runs, or else `sigmirror run` */}}
+{{/* Waits for `kubectl exec`, and ends when it is told to. */}}
+{{- define "sigmirror.puller.waiting" -}}
+trap 'exit 0' TERM
+while :; do sleep 3600 & wait $!; done
+{{- end -}}
+
+{{/* root, restart: its restart policy; script: what it runs, or else `sigmirror run`; labels: more of them */}}
 {{- define "sigmirror.puller.template" -}}
 {{- $ := .root -}}
 metadata:
@@ -35,6 +41,9 @@ metadata:
     {{- include "sigmirror.labels" (dict "root" $ "component" "puller") | nindent 4 }}
     {{- if not .script }}
     sigmirror/metrics: "true"
+    {{- end }}
+    {{- with .labels }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
     {{- with $.Values.puller.podLabels }}
     {{- toYaml . | nindent 4 }}
