@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import containers, databases, feeds, fleet, large, proof, startup, traffic
+from benchmarks import containers, databases, feeds, fleet, large, proof, replicas, startup, traffic
 from benchmarks.row import Measured, Row, table, to_json
 from benchmarks.stage import HAS_CLAMD, Stage, stage
 
@@ -22,6 +22,7 @@ GROUPS: dict[str, Callable[[Stage], Iterator[Measured]]] = {
     "feeds": feeds.measure,
     "databases": databases.measure,
     "fleet": fleet.measure,
+    "replicas": replicas.measure,
 }
 
 

@@ -22,7 +22,7 @@ from keys.trust.tuf_api import Signer
 from mirror import check
 from mirror import settings as loader
 from mirror.facts import read_facts
-from mirror.fleet.ledger import Follower, customers_file, entitlements, hosts_file, open_door
+from mirror.fleet.ledger import Follower, entitlements, followed_door, record_files
 from mirror.keychain import online_keys, open_online_ring, open_sidecar_key
 from mirror.licences import Licences
 from mirror.rollout import Entitlement
@@ -181,7 +181,7 @@ class InForce:
             StateError, StoreError: they are unusable.
 
         """
-        door = await asyncio.to_thread(open_door, self.settings)
+        door = await followed_door(self.settings)
         known = self.repositories
         self.repositories = replace(known, gate=known.gate.with_door(door))
 
@@ -245,8 +245,7 @@ class InForce:
         return [Path(tls.cert), Path(tls.key)] if tls else []
 
     def _access_files(self) -> list[Path]:
-        folder = self.settings.folder
-        return [hosts_file(folder).path, customers_file(folder).path]
+        return record_files(self.settings.folder)
 
     def _key_files(self) -> list[Path]:
         passphrase = self.settings.signing.passphrase_file

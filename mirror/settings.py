@@ -213,8 +213,9 @@ def problems(settings: Settings) -> Iterator[SettingsError]:
 
 def _store(store: StoreSettings) -> Iterator[SettingsError]:
     if not store.is_bucket:
-        for key in ("folder", "endpoint", "region", "lock", "cache"):
-            if getattr(store, key):
+        default = StoreSettings()
+        for key in store.__struct_fields__:
+            if key != "url" and getattr(store, key) != getattr(default, key):
                 yield SettingsError(f"store.{key}: only for a store.url that begins with s3://")
         return
     if not _BUCKET.fullmatch(store.url):

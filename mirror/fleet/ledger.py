@@ -3,6 +3,7 @@
 On this machine's disk; for a store that is a bucket there, too, so that all replicas know them.
 """
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -13,6 +14,7 @@ import msgspec
 
 from mirror.fleet.customers import Customers
 from mirror.fleet.doors import CustomersDoor, Door, HostsDoor, OpenDoor
+from mirror.fleet.followed import FollowedDoor
 from mirror.fleet.hosts import Hosts
 from mirror.fleet.records import Record, RecordFile
 from mirror.fleet.stored import FOLDER, StoredRecord
@@ -53,6 +55,11 @@ def customers_file(folder: Path) -> RecordFile[Customers]:
     return RecordFile(folder / FOLDER / "customers.json", Customers)
 
 
+def record_files(folder: Path) -> list[Path]:
+    """Name the files of both."""
+    return [hosts_file(folder).path, customers_file(folder).path]
+
+
 def hosts_record(settings: Settings) -> Records[Hosts]:
     """Open the record of a mirror's hosts."""
     if settings.store.is_bucket:
@@ -67,6 +74,23 @@ def customers_record(settings: Settings) -> Records[Customers]:
     return customers_file(settings.folder)
 
 
+def move(source: Settings, target: Settings) -> None:
+    """Let one mirror know the hosts and customers of another, and no others; blocks.
+
+    Raises:
+        LockedError, StateError, StoreError: a record cannot be read or written.
+
+    """
+    _move(hosts_record(source), hosts_record(target))
+    _move(customers_record(source), customers_record(target))
+
+
+def _move(source: Records[T], target: Records[T]) -> None:
+    value = source.read()
+    with target.replacing() as record:
+        record.value = value
+
+
 def open_door(settings: Settings) -> Door:
     """Make the door of a way of access from the records as they are now.
 
@@ -79,6 +103,26 @@ def open_door(settings: Settings) -> Door:
         return CustomersDoor(_customers(settings).read())
     hosts = _hosts(settings).read()
     return HostsDoor(hosts) if settings.serve.access == "hosts" else OpenDoor(hosts)
+
+
+async def followed_door(settings: Settings) -> Door:
+    """Make the door as a running mirror needs it.
+
+    Raises:
+        StateError, StoreError: as ``open_door``.
+
+    """
+    door = await asyncio.to_thread(open_door, settings)
+    if not settings.store.is_bucket:
+        return door
+    follower = Follower()
+
+    async def look() -> Door | None:
+        if not await asyncio.to_thread(follower.changed, settings):
+            return None
+        return await asyncio.to_thread(open_door, settings)
+
+    return FollowedDoor(door, look)
 
 
 class Follower:

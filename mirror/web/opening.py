@@ -1,13 +1,12 @@
 """Everything that requests are answered from, opened as the settings say."""
 
-import asyncio
 from collections.abc import Iterable
 
 import structlog
 
 from keys.errors import StoreError
 from mirror.fleet.doors import ClosedDoor, Door
-from mirror.fleet.ledger import open_door
+from mirror.fleet.ledger import followed_door
 from mirror.fleet.sharing import Sharing
 from mirror.fleet.throttle import Throttle
 from mirror.offers import ranking
@@ -48,7 +47,7 @@ async def open_repositories(
 async def _door(settings: Settings) -> Door:
     """Open the door; it stays closed while the store that holds the records does not answer."""
     try:
-        return await asyncio.to_thread(open_door, settings)
+        return await followed_door(settings)
     except StoreError as exc:
         structlog.get_logger().error("access", cause=str(exc), effect="nobody is let in yet")
         return ClosedDoor(exc, gated=settings.serve.access == "licences")

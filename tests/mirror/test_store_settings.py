@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from mirror.storage import open_store
 BUCKET = {"url": "s3://definitions/mirror", "folder": "/var/lib/sigmirror"}
 
 
-def stored(written: dict[str, str]) -> StoreSettings:
+def stored(written: Mapping[str, object]) -> StoreSettings:
     return msgspec.convert(written, StoreSettings)
 
 
@@ -28,10 +29,16 @@ def stored(written: dict[str, str]) -> StoreSettings:
         ({"endpoint": "https://s3.example"}, "store.endpoint"),
         ({"region": "eu-west-1"}, "store.region"),
         ({"lock": "folder"}, "store.lock"),
+        ({"cache": "/var/cache/sigmirror"}, "store.cache"),
+        ({"blobs": "redirect"}, "store.blobs"),
+        ({"poll_seconds": 2.0}, "store.poll_seconds"),
+        ({**BUCKET, "cache": "relative"}, "store.cache"),
     ],
     ids=str,
 )
-def test_a_store_that_cannot_be_is_a_problem_by_its_key(written: dict[str, str], key: str) -> None:
+def test_a_store_that_cannot_be_is_a_problem_by_its_key(
+    written: dict[str, object], key: str
+) -> None:
     found = [str(problem) for problem in problems(Settings(store=stored(written)))]
     assert len(found) == 1
     assert found[0].startswith(key)
