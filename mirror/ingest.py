@@ -168,7 +168,7 @@ class Ingest:
         return Result(name, "unchanged", release=before.release)
 
     def _remember(self, before: Pulled, visit: _Visit, looks: str, now: datetime) -> Result:
-        result = self._counted(visit.result)
+        result = self._counted(visit.result, visit.offer.note)
         settled = result.outcome in _SETTLED
         after = msgspec.structs.replace(
             before,
@@ -185,6 +185,7 @@ class Ingest:
             looks=looks,
             requests=result.requests,
             received_bytes=result.received_bytes,
+            note=result.note,
         )
         if self.upstream.remote or after.differs(before):
             self.state.write(after)
@@ -215,10 +216,10 @@ class Ingest:
             return None
         return now + timedelta(seconds=self.settings.interval_seconds)
 
-    def _counted(self, result: Result) -> Result:
+    def _counted(self, result: Result, note: str) -> Result:
         transcript = self.upstream.transcript
         return msgspec.structs.replace(
-            result, requests=transcript.requests, received_bytes=transcript.received
+            result, requests=transcript.requests, received_bytes=transcript.received, note=note
         )
 
 

@@ -52,6 +52,7 @@ class Pulled(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     looks: str = ""
     requests: int = 0
     received_bytes: int = 0
+    note: str = ""  # what was not as it should be on the way, though the last pull went well
 
     def wait_until(self, now: datetime, *, by_hand: bool) -> datetime | None:
         """Tell until when a pull has to wait; by hand only the vendor's own wish counts."""
@@ -94,6 +95,7 @@ class Result(msgspec.Struct, frozen=True):
     requests: int = 0
     received_bytes: int = 0
     exit_code: int = 0
+    note: str = ""
 
 
 class PullState:

@@ -93,6 +93,7 @@ class Schedule:
         if result.outcome == "published":
             structlog.get_logger().info("published", **_shown(result))
         self._tell_held(result)
+        self._tell_noted(result)
         return result.outcome if result.outcome != "published" else ""
 
     def _tell_held(self, result: Result) -> None:
@@ -103,6 +104,14 @@ class Schedule:
             structlog.get_logger().warning("held", upstream=result.upstream, detail=held)
         if result.outcome in {"held", "dropped", "published", "unchanged"}:
             self._told[what] = held
+
+    def _tell_noted(self, result: Result) -> None:
+        """Tell of what was not as it should be on the way of a good pull, until it changes."""
+        what = f"noted {result.upstream}"
+        if result.note and self._told.get(what) != result.note:
+            structlog.get_logger().warning("noted", upstream=result.upstream, note=result.note)
+        if result.outcome not in {"not due", "stopped"}:
+            self._told[what] = result.note
 
     async def _renewals(self) -> None:
         while True:

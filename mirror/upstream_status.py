@@ -53,6 +53,7 @@ class UpstreamStatus(msgspec.Struct, frozen=True):
     assurance: str = ""
     not_before: datetime | None = None
     held: tuple[HeldStatus, ...] = ()
+    note: str = ""  # what was not as it should be at the last pull, though it went well
 
     @property
     def below_signed(self) -> bool:
@@ -78,6 +79,7 @@ def read_upstream(
         pulled.last_change, pulled.next_pull, pulled.failure, pulled.requests,
         pulled.received_bytes, _driver(settings), _lacks(site, name), assurance,
         waits if waits and waits > now else None, tuple(HeldStatus.of(hold) for hold in holds),
+        pulled.note,
     )  # fmt: skip
 
 

@@ -100,8 +100,7 @@ def _line(result: Result) -> str:
         parts.append(f"to {result.track}, {result.new_bytes} new bytes")
     if result.requests:
         parts.append(f"{result.requests} requests, {result.received_bytes} bytes received")
-    if result.detail:
-        parts.append(result.detail)
+    parts += [text for text in (result.detail, result.note) if text]
     return "; ".join(parts)
 
 
@@ -139,7 +138,7 @@ def _met(site: MirrorSite, name: str, offer: Offer, at: datetime) -> dict[str, A
     return {
         "upstream": name,
         "address": offer.address,
-        "status": offer.status,
+        "status": f"{offer.status}; {offer.note}" if offer.note else offer.status,
         "version": offer.version or "nothing to pull",
         "last_version": pulled.version or "none",
         "bytes": offer.length,

@@ -91,6 +91,8 @@ def _upstream(upstream: UpstreamStatus) -> Iterator[str]:
     yield f"upstream {upstream.name} ({kind}): {upstream.state}, last success {last}{sure}"
     if upstream.not_before:
         yield f"  the vendor is left alone until {upstream.not_before:%Y-%m-%d %H:%M:%SZ}"
+    if upstream.note:
+        yield f"  at the last pull: {upstream.note}"
     for lack in upstream.lacks:
         yield f"  lacks: {lack}"
     for held in upstream.held:

@@ -23,6 +23,7 @@ class Offer:
 
     ``version`` is empty when there is nothing to pull now. ``unchanged`` says whether the last
     pull still holds; None leaves that to comparing ``version`` with the one pulled last.
+    ``note`` says what was not as it should be on the way.
     """
 
     version: str
@@ -31,6 +32,7 @@ class Offer:
     length: int | None = None
     assurance: Assurance = Assurance.none
     unchanged: bool | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

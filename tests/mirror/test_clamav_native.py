@@ -174,14 +174,16 @@ async def test_the_txt_record_is_asked_first_and_alone(daily: Pulling) -> None:
 
 
 @pytest.mark.parametrize("txt", ["", "junk", "0.103.12:62:x:1:0:90:1:339"])
-async def test_a_record_that_does_not_tell_is_made_up_for_by_the_mirror(
+async def test_a_record_that_does_not_tell_is_made_up_for_by_the_mirror_and_noted(
     daily: Pulling, txt: str
 ) -> None:
     daily.server.release(ONE)
     daily.server.txt = txt
     daily.settings |= {"dns": RECORD, "resolver": daily.server.resolver}
-    assert (await daily.check()).version == "daily 1"
-    assert daily.server.paths == ["daily.cvd"]
+    offer = await daily.check()
+    assert (offer.version, daily.server.paths) == ("daily 1", ["daily.cvd"])
+    assert offer.note.startswith(f"dns: {RECORD}: ")
+    assert offer.note.endswith("the mirror itself was asked")
 
 
 async def test_a_record_that_lags_behind_does_not_take_us_back(daily: Pulling) -> None:

@@ -63,6 +63,7 @@ class ClamavUpstream:
             status=found.status,
             assurance=Assurance.signed,
             unchanged=None if known and not awaited else False,
+            note=found.note,
         )
 
     async def fetch(self, quarantine: Path, pull: Pull) -> Candidate:

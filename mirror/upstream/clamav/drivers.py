@@ -23,12 +23,14 @@ _SENT_AWAY = {401, 402, 403, 429, 503}
 class Advertised:
     """What is said to be there, unproven: versions by database, and who said so.
 
-    A database without a version here is one whose version only a fetch tells.
+    A database without a version here is one whose version only a fetch tells. ``note`` says what
+    was asked in vain.
     """
 
     versions: Mapping[str, int]
     address: str
     status: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

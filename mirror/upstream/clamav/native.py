@@ -40,24 +40,26 @@ class Native:
 
     async def advertised(self) -> Advertised:
         """Ask the record; ask the mirror about what that does not tell or tells to be newer."""
-        held, told = await self._held(), await self._told()
+        held, (told, note) = await self._held(), await self._told()
         found = {}
         async with self._asking() as asking:
             for name in self._settings.databases:
                 settled = name in told and told[name] == held.get(name)
                 found[name] = told[name] if settled else await asking.version(name)
         self._check_in_sync(held, told, found)
-        return Advertised(found, self._around.shown, "answered")
+        return Advertised(found, self._around.shown, "answered", note)
 
     async def _held(self) -> dict[str, int]:
         return await asyncio.to_thread(self._working.versions)
 
-    async def _told(self) -> dict[str, int]:
-        """Read the record; one that does not answer tells nothing."""
-        with contextlib.suppress(FetchError):
-            if self._settings.dns:
-                return await ask_record(self._around)
-        return {}
+    async def _told(self) -> tuple[dict[str, int], str]:
+        """Read the record; one that does not answer, or with junk, tells nothing and is noted."""
+        if not self._settings.dns:
+            return {}, ""
+        try:
+            return await ask_record(self._around), ""
+        except FetchError as exc:
+            return {}, f"{exc}; the mirror itself was asked"
 
     def _check_in_sync(
         self, held: Mapping[str, int], told: Mapping[str, int], found: Mapping[str, int]
