@@ -32,7 +32,8 @@ def test_pull_publishes_a_drop_folder(operator: Operator) -> None:
         "pulls": [
             {
                 "upstream": "inhouse", "outcome": "unchanged", "detail": "", "track": "",
-                "exit_code": 0, "note": "", "sequence": 0, "new_bytes": 0, "requests": 0, "received_bytes": 0,
+                "exit_code": 0, "sequence": 0, "new_bytes": 0, "requests": 0, "received_bytes": 0,
+                "note": "",
                 "release": operator.asks("pull")["pulls"][0]["release"],
             }
         ],
