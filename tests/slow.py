@@ -7,6 +7,7 @@ a busy machine changes it little. ``pytest --durations=50 -m "not slow"`` tells 
 
 MODULES = frozenset(
     {
+        "tests/chart/test_chart.py",
         "tests/keys/test_vendor_flips.py",
         "tests/mirror/test_access.py",
         "tests/mirror/test_clamav_contracts.py",
@@ -31,6 +32,7 @@ MODULES = frozenset(
         "tests/real/test_lmd.py",
         "tests/test_config.py",
         "tests/test_ecosystem.py",
+        "tests/test_examples.py",
         "tests/test_feed_clients.py",
         "tests/test_feeds.py",
         "tests/test_fleet.py",
