@@ -29,6 +29,7 @@ from mirror.fleet.database import Database
 from mirror.fleet.tables import task_runs, tasks
 
 MAX_OPEN = 100  # tasks at once
+_ORDER = (tasks.c.begins, tasks.c.added, tasks.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,6 @@ class Kept:
         with contextlib.suppress(UsageError):  # a time zone that only another mirror knows
             return self.task.due(min(now, self.cancelled or now))
         return None
-
-    def due(self, now: datetime) -> datetime | None:
-        """Return the time it is due at and may be begun for; None where there is none."""
-        due = None if self.cancelled else self.newest(now)
-        return due if due and self.task.is_open(due, now) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,21 +139,17 @@ async def hand_out(connection: AsyncConnection, host: str, *, now: datetime) -> 
 
     Nobody else may change what belongs to this host meanwhile.
     """
-    wanted = [
-        (kept, due)
-        for kept in await _kept(connection, _open(now))
-        if kept.task.is_for(host) and (due := kept.due(now))
-    ]
+    wanted = await _due(connection, host, now)
     if not wanted:
         return []
-    begun = await _runs_of(connection, host, [kept.task.id for kept, _ in wanted])
-    left = [one for one in wanted if not begun.get((one[0].task.id, one[1]))]
-    handed = list(_within_limits(Handed(task=kept.signed, due=due) for kept, due in left))
+    begun = await _runs_of(connection, host, [id_ for id_, _ in wanted])
+    left = {run: one for run, one in wanted.items() if not begun.get(run)}
+    handed = list(_within_limits(iter(left.values())))
     unknown = {"host": host, "handed": now, "outcome": "", "exit_code": 0, "detail": ""}
     new = [
-        {"task": kept.task.id, "due": due, **unknown}
-        for kept, due in left[: len(handed)]
-        if (kept.task.id, due) not in begun
+        {"task": id_, "due": due, **unknown}
+        for id_, due in list(left)[: len(handed)]
+        if (id_, due) not in begun
     ]
     if new:
         await connection.execute(task_runs.insert(), new)
@@ -176,6 +168,21 @@ async def settle(connection: AsyncConnection, host: str, told: Sequence[TaskTold
         }
         changed = task_runs.update().where(*run, task_runs.c.outcome == "")
         await connection.execute(changed.values(**came))
+
+
+async def _due(
+    connection: AsyncConnection, host: str, now: datetime
+) -> dict[tuple[str, datetime], Handed]:
+    """Return what a host may begin now, by task and time, the oldest first."""
+    asked = sa.select(tasks.c.payload, tasks.c.signatures).where(_open(now), tasks.c.begins <= now)
+    found = {}
+    for row in await connection.execute(asked.order_by(*_ORDER)):
+        with contextlib.suppress(FormatError, UsageError):  # a newer mirror's, or of its time zone
+            task = decode_task(row.payload, "a task")
+            due = task.due(now) if task.is_for(host) else None
+            if due and task.is_open(due, now):
+                found[task.id, due] = Handed(task=_signed(row), due=due)
+    return found
 
 
 def _within_limits(handed: Iterator[Handed]) -> Iterator[Handed]:
@@ -202,23 +209,24 @@ def _open(now: datetime) -> sa.ColumnElement[bool]:
     return sa.and_(tasks.c.cancelled.is_(None), tasks.c.ends > now)
 
 
-async def _kept(
-    connection: AsyncConnection, which: sa.ColumnElement[bool] | None = None
-) -> list[Kept]:
+async def _kept(connection: AsyncConnection) -> list[Kept]:
     """Read tasks; one that a newer mirror wrote into the same database is passed over."""
-    asked = sa.select(tasks).order_by(tasks.c.begins, tasks.c.added, tasks.c.id)
     found = []
-    for row in await connection.execute(asked if which is None else asked.where(which)):
+    for row in await connection.execute(sa.select(tasks).order_by(*_ORDER)):
         with contextlib.suppress(FormatError):
             found.append(_read(row))
     return found
 
 
-def _read(row: Any) -> Kept:  # noqa: ANN401 - a row of tasks
+def _signed(row: Any) -> SignedTask:  # noqa: ANN401 - a row of tasks
     signatures = msgspec.json.decode(row.signatures, type=dict[str, str])
+    return SignedTask(payload=row.payload, signatures=signatures)
+
+
+def _read(row: Any) -> Kept:  # noqa: ANN401 - as above
     return Kept(
         task=decode_task(row.payload, f"task {row.id}"),
-        signed=SignedTask(payload=row.payload, signatures=signatures),
+        signed=_signed(row),
         who=row.who,
         added=row.added,
         cancelled=row.cancelled,
