@@ -6,11 +6,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keys.model.ignore import IGNORE_TARGET, MAX_IGNORED, Ignored, IgnoreList
 from keys.model.release import encode
 from tests.tuf_repository import ChannelRepository
 from tests.updater.site import Answer, ScannerHost, Site, engine_settings, served
+from updater import ignoring
+from updater.channels import ChannelName
 from updater.report import EngineReport, RunReport
 from updater.settings import RepositorySettings, Settings
 from updater.state import Proved
@@ -303,3 +307,64 @@ def test_verify_notices_a_changed_list(host: ScannerHost, site: Site) -> None:
     file.chmod(0o444)
     found = Verifier(place, host.engine()).findings()
     assert [("was changed" in f.what, f.exit_code) for f in found] == [(True, 3)]
+
+
+class PowerCut(BaseException):
+    """Nothing that runs after it is cleaned up by anybody."""
+
+
+@pytest.mark.parametrize("during", ["test", "reload", "scan"])
+@pytest.mark.parametrize("ending", [False, True], ids=["beginning", "ending"])
+def test_a_cut_at_any_step_leaves_a_whole_generation_and_the_next_run_ends_it(
+    host: ScannerHost, site: Site, monkeypatch: pytest.MonkeyPatch, during: str, ending: bool
+) -> None:
+    say(site, entry("one"))
+    if ending:
+        host.run()
+
+    def cut(*_: object, **__: object) -> None:
+        raise PowerCut
+
+    at = later(2 if ending else 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(host.engine(), during, cut)  # a cut has no public door
+        with pytest.raises(PowerCut):
+            host.run(at=at)
+    host.engine().start()  # from what lies there
+    before = (not host.engine().detects("one!"), host.engine().detects("two!"))
+    assert before in {(ending, True), (not ending, True)}
+    report = host.run(at=at)
+    assert (report.exit_code, engine_of(report).proof) == (0, Proved.proven)
+    assert (host.engine().detects("one!"), host.engine().detects("two!")) == (ending, True)
+    assert host.run(at=at).requests == 2
+
+
+def test_a_channel_that_passes_through_is_named_with_its_repository() -> None:
+    site, vendor = (RepositorySettings(name=name, root="") for name in ("site", "vendor"))
+    channels = {
+        "a": ChannelName("a", site, "a"),
+        "vendor/a": ChannelName("vendor/a", vendor, "a"),
+    }
+    listed = (entry("one"), entry("two", channel="vendor/a"), entry("three", channel="vendor/b"))
+    found = ignoring.wanted(listed, channels, at=later(0))
+    assert found == {"a": ("one",), "vendor/a": ("two",)}
+    assert ignoring.wanted(listed, channels, at=later(2)) == {}
+    assert ignoring.wanted(listed, channels, at=later(-1)) == {}
+
+
+NAMES = st.dictionaries(
+    st.sampled_from(["a", "b"]),
+    st.lists(st.sampled_from("xyz"), min_size=1, unique=True).map(sorted).map(tuple),
+)
+
+
+@given(NAMES, NAMES)
+def test_less_is_never_more(
+    names: dict[str, tuple[str, ...]], before: dict[str, tuple[str, ...]]
+) -> None:
+    assert ignoring.grew(names, {}) is bool(names)
+    assert not ignoring.grew(names, names)
+    shared = ignoring.common(names, before)
+    assert not ignoring.grew(shared, names)
+    assert not ignoring.grew(shared, before)
+    assert (ignoring.fingerprint(names) == ignoring.fingerprint(before)) is (names == before)
