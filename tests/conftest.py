@@ -1,7 +1,10 @@
-"""What every test shares: no time limit per example, slow tests, the list of engines skipped."""
+"""What every test shares: no time limit per example, slow tests, the list of engines skipped, small disks."""
 
+import os
 import re
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -36,3 +39,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("skipped: engines and tools that are not installed")
         for line in missing:
             terminalreporter.line(line)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -1,6 +1,5 @@
 """Bad input through the commands: a named error, its exit code, the last good state in force."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -182,18 +181,6 @@ def test_a_wrong_passphrase_is_named_and_what_is_served_stays(mirror: Mirror, wr
     assert mirror.served() == before
     mirror.passphrase.write_text(PASSPHRASE)
     assert mirror.publish(20).code == 0
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root may mount a small file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.slow

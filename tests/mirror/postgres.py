@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,29 +16,56 @@ import pytest
 _SKIPPED = "postgres is not installed: apt-get install postgresql"
 
 
+@dataclass(frozen=True)
+class Server:
+    """One server, which may be stopped and started again."""
+
+    folder: Path
+    port: int
+    user: int | None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://fleet@127.0.0.1:{self.port}/postgres"
+
+    def prepare(self) -> None:
+        self._call("initdb", "-U", "fleet", "--auth=trust", "--no-sync")
+
+    def start(self) -> None:
+        options = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c fsync=off -k {self.folder}"
+        self._call("pg_ctl", "-o", options, "-w", "-l", str(self.folder / "log"), "start")
+
+    def stop(self) -> None:
+        self._call("pg_ctl", "-m", "immediate", "-w", "stop")
+
+    def _call(self, program: str, *words: str) -> None:
+        subprocess.run(
+            [str(_programs() / program), "-D", str(self.folder / "data"), *words], check=True,
+            capture_output=True, user=self.user, cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
+        )  # fmt: skip
+
+
 @contextlib.contextmanager
 def running() -> Iterator[str]:
     """Start a server in a folder of its own; hand out the address of an empty database."""
-    programs = _programs()
+    with stoppable() as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Server]:
+    """Start a server that is running again at the end of the block."""
+    _programs()
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    user = _own(folder)
-    port = _free_port()
-    data = folder / "data"
-
-    def call(program: str, *words: str) -> None:
-        subprocess.run(
-            [str(programs / program), *words], check=True, capture_output=True, user=user,
-            cwd=folder, env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
-        )  # fmt: skip
-
+    server = Server(folder, _free_port(), _own(folder))
     try:
-        call("initdb", "-D", str(data), "-U", "fleet", "--auth=trust", "--no-sync")
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c fsync=off -k {folder}"
-        call("pg_ctl", "-D", str(data), "-o", options, "-w", "-l", str(folder / "log"), "start")
+        server.prepare()
+        server.start()
         try:
-            yield f"postgresql://fleet@127.0.0.1:{port}/postgres"
+            yield server
         finally:
-            call("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
