@@ -5,7 +5,9 @@ sealed, the last edition signed there, and the rest copied. The seal of the dest
 at no time may both sign.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -22,46 +24,77 @@ from mirror.transfer import Copied, Transfer
 ATTEMPTS = 10  # writers who were at work already may come first
 
 
-async def hand_over(
-    transfer: Transfer, editions: Editions, names: Sequence[str], *, here: str, to: str,
-    by: Order, now: datetime,
-) -> list[Copied]:  # fmt: skip
-    """Copy, seal, conclude, copy the rest; a second run goes on where one was cut.
+@dataclass(frozen=True, slots=True)
+class Handing:
+    """Who hands over what: ``here`` and ``to`` name the places to whoever finds a seal.
 
-    Raises:
-        UsageError: it was handed over to somebody else.
-        Error: as of ``Transfer.copy`` and ``Editions.conclude``.
-
+    ``bring`` brings what else the new mirror needs, before it may sign; it may block.
     """
-    sealed = await StoredRepository(transfer.source, SITE).handover()
-    if sealed is not None and sealed.to != to:
-        raise UsageError(
-            f"repository {SITE}: is handed over to {sealed.to} already",
-            hint="copy from there; or end that handover with `sigmirror unseal`",
-        )
-    if not (sealed and sealed.timestamp):
-        for name in names:
-            await transfer.compare(name)
-        for name in names:
-            await _close(StoredRepository(transfer.target, name), Handover(now, by.who, here))
-    before = [] if sealed else [await transfer.copy(name) for name in names]
-    seal = sealed or Handover(now, by.who, to, by.why)
-    for name in names:
-        await _seal(StoredRepository(transfer.source, name), seal)
-    if not seal.timestamp:
-        last = await _conclude(editions, by, now=now)
-        seal = msgspec.structs.replace(seal, timestamp=last)
-        await _seal(StoredRepository(transfer.source, SITE), seal)
-    copied = [await transfer.copy(name) for name in names]
-    for name in names:
-        await StoredRepository(transfer.target, name).unseal()
-    return [_together(*pair) for pair in zip(before, copied, strict=True)] if before else copied
 
+    transfer: Transfer
+    editions: Editions
+    names: Sequence[str]
+    here: str
+    to: str
+    bring: Callable[[], None] = lambda: None
 
-async def _close(there: StoredRepository, seal: Handover) -> None:
-    """Let nobody sign at the destination until it has everything."""
-    if await there.handover() is None:
-        await _seal(there, seal)
+    async def over(self, by: Order, *, now: datetime) -> list[Copied]:
+        """Copy, seal, conclude, copy the rest; a second run goes on where one was cut.
+
+        Raises:
+            UsageError: it was handed over to somebody else.
+            Error: as of ``Transfer.copy`` and ``Editions.conclude``.
+
+        """
+        sealed = await self._sealed()
+        before: list[Copied] = []
+        if not (sealed and sealed.timestamp):
+            await self._close(Handover(now, by.who, self.here))
+            before = [] if sealed else await self._copy()
+            await self._conclude(sealed or Handover(now, by.who, self.to, by.why), by, now)
+        copied = await self._copy()
+        await self._open()
+        return [_together(*pair) for pair in zip(before, copied, strict=True)] if before else copied
+
+    async def _sealed(self) -> Handover | None:
+        sealed = await self._source(SITE).handover()
+        if sealed is not None and sealed.to != self.to:
+            raise UsageError(
+                f"repository {SITE}: is handed over to {sealed.to} already",
+                hint="copy from there; or end that handover with `sigmirror unseal`",
+            )
+        return sealed
+
+    async def _close(self, seal: Handover) -> None:
+        """Let nobody sign at the destination until it has everything."""
+        for name in self.names:
+            await self.transfer.compare(name)
+        for name in self.names:
+            if await self._target(name).handover() is None:
+                await _seal(self._target(name), seal)
+
+    async def _copy(self) -> list[Copied]:
+        return [await self.transfer.copy(name) for name in self.names]
+
+    async def _conclude(self, seal: Handover, by: Order, now: datetime) -> None:
+        """Seal the source, and sign its last edition."""
+        for name in self.names:
+            await _seal(self._source(name), seal)
+        last = await _concluded(self.editions, by, now=now)
+        await _seal(self._source(SITE), msgspec.structs.replace(seal, timestamp=last))
+
+    async def _open(self) -> None:
+        """Let the destination sign, once it has everything."""
+        if await self._target(SITE).handover():
+            await asyncio.to_thread(self.bring)
+        for name in self.names:
+            await self._target(name).unseal()
+
+    def _source(self, name: str) -> StoredRepository:
+        return StoredRepository(self.transfer.source, name)
+
+    def _target(self, name: str) -> StoredRepository:
+        return StoredRepository(self.transfer.target, name)
 
 
 async def _seal(repository: StoredRepository, seal: Handover) -> None:
@@ -79,7 +112,7 @@ def _together(first: Copied, then: Copied) -> Copied:
     )
 
 
-async def _conclude(editions: Editions, by: Order, *, now: datetime) -> int:
+async def _concluded(editions: Editions, by: Order, *, now: datetime) -> int:
     for _ in range(ATTEMPTS - 1):
         try:
             return await editions.conclude(by, now=now)

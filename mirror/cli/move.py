@@ -12,8 +12,9 @@ from keys.errors import UsageError
 from mirror.cli.options import json_option, now, order
 from mirror.cli.places import Place, open_place
 from mirror.cli.progress import progress
+from mirror.fleet.ledger import move
 from mirror.fleet.sharing import Sharing
-from mirror.handover import hand_over, take_back
+from mirror.handover import Handing, take_back
 from mirror.inventory import Inventory
 from mirror.repository import StoredRepository
 from mirror.transfer import Check, Copied, Transfer
@@ -31,7 +32,7 @@ class _Outcome(msgspec.Struct, frozen=True):
     repositories: list[Copied]
 
 
-@click.command(epilog="Example: sigmirror copy sigmirror.toml s3://definitions/mirror --handover")
+@click.command(epilog="Example: sigmirror copy sigmirror.toml /etc/sigmirror/new.toml --handover")
 @endpoint_option
 @region_option
 @click.option("--handover", is_flag=True, help="SRC signs no more; whoever has DST does.")
@@ -49,10 +50,11 @@ def copy(  # noqa: PLR0913 - a command's options
 
     SRC and DST are each a mirror's settings file (*.toml), a folder, or s3://BUCKET/PREFIX. What
     DST holds already is not sent again: a copy that was cut goes on with the same command. Keys and
-    state are not copied.
+    the rest of the state folder are not copied.
 
-    With --handover, for which SRC is a settings file, the mirror there publishes, pulls and signs
-    nothing any more and goes on serving; the same command the other way hands it back.
+    With --handover, for which both are settings files, the mirror of SRC publishes, pulls and signs
+    nothing any more and goes on serving, and that of DST knows its hosts and customers; the same
+    command the other way hands it back.
     """
     if handover and (dry_run or public):
         raise UsageError("--handover: neither with --dry-run nor with --public")
@@ -75,10 +77,12 @@ async def _copy(
     names = await transfer.repositories()
     if not handover:
         return [await transfer.copy(name) for name in names]
-    return await hand_over(
-        transfer, source.mirror("--handover").editions, names,
-        here=source.shown, to=target.shown, by=order("sigmirror copy --handover", why), now=now(),
+    old, new = source.mirror("--handover"), target.mirror("--handover")
+    handing = Handing(
+        transfer, old.editions, names, source.shown, target.shown,
+        bring=lambda: move(old.settings, new.settings),
     )  # fmt: skip
+    return await handing.over(order("sigmirror copy --handover", why), now=now())
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Real object stores: the reference once for a whole run, rclone for each test that asks for it."""
+"""Real object stores: the reference once for a whole run, rclone for each module."""
 
 import os
 from collections.abc import Iterator
@@ -17,9 +17,8 @@ def _credentials() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rclone(_credentials: None) -> Iterator[ObjectStore]:
-    """Run one for a single test: left alone, it takes a whole core."""
     with object_stores.rclone() as store:
         yield store
 

@@ -35,6 +35,14 @@ class TestOnRadosgw(StoreContract):
         return BucketStore(radosgw.settings(tmp_path))
 
 
+class TestOnRclone(StoreContract):
+    """Its creations overwrite, so the lock of this machine keeps its writers apart."""
+
+    @pytest.fixture
+    def store(self, rclone: ObjectStore, tmp_path: Path) -> BucketStore:
+        return BucketStore(rclone.settings(tmp_path))
+
+
 async def test_a_large_file_goes_in_parts_and_comes_back_whole(
     radosgw: ObjectStore, tmp_path: Path
 ) -> None:

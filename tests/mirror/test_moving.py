@@ -99,7 +99,7 @@ def test_three_hosts_stay_proven_while_their_mirror_moves_into_a_bucket(
             assert min(after) > max(before) + 1
             assert {rules(host) for host in hosts} == {"rule two"}
             told = json.loads(fleet.sigmirror_at(site.new, "hosts", "--json"))["hosts"]
-            assert [one["name"] for one in told] == ["mx0", "mx1", "mx2"]
+            assert sorted({one["host"] for one in told}) == ["mx0", "mx1", "mx2"]
             assert not new.events("handed-over")
             fleet.sigmirror_at(site.new, "verify-log")
 

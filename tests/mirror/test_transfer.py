@@ -19,7 +19,8 @@ from keys.errors import (
     UsageError,
 )
 from keys.signing.publisher import Changes
-from mirror.handover import hand_over, take_back
+from mirror.edition import Editions
+from mirror.handover import Handing, take_back
 from mirror.intake import Label
 from mirror.publish import Publishing
 from mirror.repository import StoredRepository
@@ -76,6 +77,12 @@ class CutStore:
         return self._count().writing(repository)
 
 
+async def hand_over(
+    transfer: Transfer, editions: Editions, *, here: str = "here", to: str = "there"
+) -> None:
+    await Handing(transfer, editions, ["site"], here, to).over(BY, now=LATER)
+
+
 class Move:
     """A mirror, and a place that its repository goes to."""
 
@@ -115,15 +122,7 @@ class Move:
         return self.host(name).contents("inhouse")["a.yar"]
 
     async def hands_over(self) -> None:
-        await hand_over(
-            self.transfer(),
-            self.mirror.editions,
-            ["site"],
-            here="here",
-            to="there",
-            by=BY,
-            now=LATER,
-        )
+        await hand_over(self.transfer(), self.mirror.editions)
         keys = self.there.folder / "keys"
         if not keys.exists():
             keys.symlink_to(self.mirror.folder / "keys")
@@ -236,7 +235,10 @@ async def test_after_a_handover_the_old_place_signs_nothing_and_versions_go_on(m
     with pytest.raises(UsageError, match="has taken over"):
         await take_back([move.mirror.repository], [move.there.repository], by=BY, now=LATER)
     await hand_over(
-        move.back(), move.there.editions, ["site"], here="there", to="here", by=BY, now=LATER
+        move.back(),
+        move.there.editions,
+        here="there",
+        to="here",
     )
     with pytest.raises(HandedOverError, match="handed over to here"):
         await move.publish(b"rule of the other", move.there)
@@ -252,9 +254,7 @@ async def test_a_handover_cut_at_any_request_leaves_one_signer_at_most_and_is_fi
         source, target = CutStore(move.mirror.store, at), CutStore(move.there.store, at)
         transfer = move.transfer(target, source=source)
         try:
-            await hand_over(
-                transfer, move.mirror.editions, ["site"], here="here", to="there", by=BY, now=LATER
-            )
+            await hand_over(transfer, move.mirror.editions)
         except StoreError:
             signers = [await _signs(one.repository) for one in (move.mirror, move.there)]
             assert sum(signers) <= 1, at
@@ -267,11 +267,8 @@ async def test_a_handover_cut_at_any_request_leaves_one_signer_at_most_and_is_fi
         await hand_over(
             move.transfer(),
             move.mirror.editions,
-            ["site"],
             here="here",
             to="elsewhere",
-            by=BY,
-            now=LATER,
         )
 
 
@@ -293,8 +290,7 @@ async def test_a_handover_that_was_never_completed_is_taken_back(move: Move) -> 
         target = CutStore(move.there.store, at)
         with pytest.raises(StoreError):
             await hand_over(
-                move.transfer(target), move.mirror.editions, ["site"],
-                here="here", to="there", by=BY, now=LATER,
+                move.transfer(target), move.mirror.editions
             )  # fmt: skip
         if await move.mirror.repository.handover():
             break
@@ -321,7 +317,7 @@ async def test_a_publish_under_way_during_a_handover_loses_or_comes_before_it(mo
     transfer = move.transfer(source=OnAnotherMachine(move.mirror.folder))
     async with editions.editing(BY, now=NOW) as edition:
         other = type(editions)(elsewhere, move.mirror.sign, edition.journal)
-        await hand_over(transfer, other, ["site"], here="here", to="there", by=BY, now=LATER)
+        await hand_over(transfer, other)
         with pytest.raises(LockedError, match="another writer was first"):
             await edition.commit(edition.entry("release"), {}, anew=True)
     signed = edition.publisher.publish(Changes(taken=edition.in_force.taken, anew=True), now=NOW)
