@@ -194,8 +194,8 @@ class HotRepository:
 
         One that none names may be of a release published a moment ago, or of one that is gone.
         """
-        if not self._names(place.name) and not await self._is_current():
-            await self._look_again()
+        if not self._names(place.name) and (self._keeper or not await self._is_current()):
+            await self._look_again()  # which requests of strangers cannot make a dear habit
         if self.snapshot is None:
             return "none"
         return self.snapshot.index.redistribution(place.name, place.channel)

@@ -31,6 +31,7 @@ class Replica:
     site: "ReplicaSite"
     name: str
     cache: Path
+    more: str = ""  # of its store's settings
     port: int = field(default_factory=free_port)
     process: Process | None = None
     _running: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -46,7 +47,7 @@ class Replica:
     def start(self, *under: str) -> None:
         folder = self.site.folder / self.name
         folder.mkdir(exist_ok=True)
-        more = f'cache = "{self.cache}"\n{self.site.store_settings}'
+        more = f'cache = "{self.cache}"\n{self.site.store_settings}{self.more}'
         self.config.write_text(
             self.site.settings(folder, listen=f"127.0.0.1:{self.port}", store=more)
         )
@@ -202,8 +203,8 @@ class ReplicaSite:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
-    def replica(self, name: str, *, cache: Path | None = None) -> Replica:
-        made = Replica(self, name, cache or self.folder / f"cache-{name}")
+    def replica(self, name: str, *, cache: Path | None = None, more: str = "") -> Replica:
+        made = Replica(self, name, cache or self.folder / f"cache-{name}", more)
         self.replicas.append(made)
         made.start()
         return made

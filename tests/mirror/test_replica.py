@@ -1,12 +1,17 @@
 """A replica whose store is somewhere else: what it knows goes on being served."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from pytest_aiohttp import AiohttpClient
 
 from mirror.web.cache.store import CachedStore
+from mirror.web.gauges import Facts
+from mirror.web.metrics import Metrics
+from mirror.web.service import Service
 from tests.mirror.faulty_store import FaultyStore
 from tests.mirror.site import NOW
 from tests.mirror.test_cache import MANY
@@ -169,3 +174,39 @@ async def test_what_is_kept_long_out_of_force_goes(
     assert "timestamp.json" in before & after
     assert any(name.endswith("1.json.zst") for name in before - after)
     assert "1.root.json" in after
+
+
+async def test_a_repository_with_a_hole_is_served_but_does_not_replace_what_is_kept(
+    replica: Replica, aiohttp_client: AiohttpClient
+) -> None:
+    await aiohttp_client(await replica.application())
+    whole = replica.site.snapshot
+    await replica.publish({"a.yar": OTHER})
+    await replica.copy()
+    pointer = [name async for name in replica.outage.names("r/site/targets/inhouse/tracks")]
+    for name in pointer:
+        await replica.outage.delete(name)
+    await replica.site.refresh()
+    client = await aiohttp_client(await _served(replica))
+    assert await _status(client, blob_url("a.yar", OTHER)) == 200
+    replica.outage.is_silent = True
+    replica.restart()
+    await aiohttp_client(await replica.application())
+    assert whole
+    assert replica.site.snapshot
+    assert replica.site.snapshot.version == whole.version
+
+
+async def test_strangers_cannot_make_a_replica_ask_its_store_again_and_again(
+    replica: Replica, aiohttp_client: AiohttpClient
+) -> None:
+    client = await aiohttp_client(await replica.application())
+    replica.outage.asked.clear()
+    urls = [blob_url("a.yar", b"%d" % number) for number in range(40)]
+    assert await asyncio.gather(*(_status(client, url) for url in urls)) == [404] * 40
+    assert replica.outage.asked["stat r/site/metadata/timestamp.json"] <= 3
+
+
+async def _served(replica: Replica) -> web.Application:
+    """Serve what is in force, without another look at the store."""
+    return Service(replica, Metrics(lambda: Facts(replica.now)), lambda: replica.now).application()

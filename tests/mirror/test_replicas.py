@@ -25,7 +25,8 @@ def test_a_host_admitted_on_one_machine_is_served_and_heard_on_every_other(
 ) -> None:
     with ReplicaSite.founded(radosgw, database) as site:
         site.publish()
-        here, there = site.replica("here"), site.replica("there")
+        here = site.replica("here")
+        there = site.replica("there", more='blobs = "redirect"\n')
         first, second = site.host("mx1", here), site.host("mx2", there)
         for host in (first, second):
             host.start_engine()
@@ -35,6 +36,10 @@ def test_a_host_admitted_on_one_machine_is_served_and_heard_on_every_other(
         assert [(line["host"], line["health"]) for line in told["hosts"]] == [
             ("mx1", "ok"), ("mx2", "ok"),
         ]  # fmt: skip
+
+        assert here.running.metrics()['sigmirror_cache_requests_total{outcome="miss"}'] == 1
+        assert there.running.told("request", host="mx2", status=307)
+        assert not list(there.cache.glob("blobs/*/*"))
 
         site.sigmirror("host", "invite", "mx3", "--out", site.folder / "invitation")
         third = Host(site, "mx3", [there.url])

@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from keys.errors import LimitError, MissingError, StoreError, UnreachableError
+import structlog
+
+from keys.errors import Error, LimitError, MissingError, StoreError
 from mirror.storage.base import CHUNK_BYTES, ReadableStore, Stat
 from mirror.web.cache.blobs import Blobs
 from mirror.web.cache.disk import FOLDER_MODE, DiskCache
@@ -130,15 +132,19 @@ class CachedStore:
             yield data
 
     async def settle(self, repository: str, snapshot: Snapshot) -> None:
-        """Let a snapshot that was read whole be what is served after a restart."""
-        with contextlib.suppress(UnreachableError):  # what was settled before stays
+        """Let a snapshot that was read whole be what is served after a restart.
+
+        Where a part of it cannot be had now, what was settled before stays.
+        """
+        try:
             for document in documents(snapshot):
                 name = f"r/{repository}/{document}"
                 if (place := named(name)) and place.kind is Kind.document:
                     await self._read_document(name, place, MAX_ROLE_BYTES)
             if self.disk.takes():
-                with contextlib.suppress(MissingError), self._disk_watched(repository):
-                    await self._kept.settle(repository, snapshot)
+                await self._kept.settle(repository, snapshot)
+        except Error as exc:
+            structlog.get_logger().warning("not-kept", repository=repository, cause=str(exc))
 
 
 def _is_whole(data: bytes, place: Place) -> bool:
