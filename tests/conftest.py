@@ -1,4 +1,4 @@
-"""What every test shares: no time limit per example, slow tests, the list of engines skipped, small disks."""
+"""What every test shares: no time limit per example, slow tests, missing engines, small disks."""
 
 import os
 import re

@@ -9,7 +9,7 @@ import pytest
 from mirror.fleet.explanation import Explanation, Offered, explain
 from mirror.fleet.health import Health, lines, totals
 from mirror.fleet.rate import Rate
-from mirror.fleet.roster import EngineRow, HostRow, Load
+from mirror.fleet.roster import EngineRow, HostRow, Load, Turn
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -29,6 +29,11 @@ def host(engine: Mapping[str, object] | None = None, **more: object) -> HostRow:
     return replace(HOST, **{"engines": (changed,), **more})  # type: ignore[arg-type] # as above
 
 
+def turns(count: int, *, before: timedelta = timedelta(0)) -> tuple[Turn, ...]:
+    times = (NOW - before - timedelta(hours=number) for number in range(count))
+    return tuple(Turn(at, bool(number % 2)) for number, at in enumerate(times))
+
+
 @pytest.mark.parametrize(
     ("row", "health"),
     [
@@ -44,6 +49,11 @@ def host(engine: Mapping[str, object] | None = None, **more: object) -> HostRow:
         (host({"outcome": "refused"}), Health.rolled_back),
         (host({"proof": "unproven"}, received=NOW - 2 * DAY), Health.silent),
         (replace(HOST, engines=()), Health.ok),
+        (host(refreshed=NOW + DAY), Health.stale),
+        (host(turns=turns(5)), Health.ok),
+        (host(turns=turns(6)), Health.flapping),
+        (host(turns=turns(6, before=2 * DAY)), Health.ok),
+        (host({"proof": "unproven"}, turns=turns(6)), Health.unproven),
     ],
 )
 def test_one_word_says_what_is_wrong_with_a_host(row: HostRow, health: Health) -> None:
