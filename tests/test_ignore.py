@@ -156,7 +156,8 @@ def test_a_false_positive_is_ignored_until_its_end_and_nothing_else_is(
     generations = [told[name]["generation"] for name in ("clamd", "yara")]
     assert host.runs()["requests"] == 2
     assert "all files are as installed" in host.sigupdate("verify")
-    assert "in force" in host.sigupdate("status")
+    assert "ignore Test.Letter-1 of mail until" in host.sigupdate("status")
+    assert "; to be ignored: 3 in force, 1 without a definition" in host.sigupdate("run")
     listed = json.loads(fleet.sigmirror("ignore", "list", "--json"))
     assert {row["name"]: row["hosts"] for row in listed} == {
         "Letter": {"in force": 1},

@@ -1,5 +1,6 @@
 """How a run ended: for the operator, for monitoring, and for the next run to compare with."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -54,8 +55,15 @@ class EngineReport(Wire, frozen=True, omit_defaults=False):
         what = f"generation {self.generation} ({named})" if self.generation else "no generation"
         detail = f" ({self.detail})" if self.detail else ""
         held = "".join(f"; held: {reason}" for reason in self.held)
-        held += "".join(f"; {one.line}" for one in self.ignored)
-        return f"{self.engine}: {self.outcome}, {what}, {self.proof.value}{detail}{held}"
+        said = f"{self.engine}: {self.outcome}, {what}, {self.proof.value}{detail}{held}"
+        return said + (f"; to be ignored: {self._ignored}" if self.ignored else "")
+
+    @property
+    def _ignored(self) -> str:
+        """Count what the site has its hosts ignore, by how it stands here."""
+        counted = Counter(one.standing for one in self.ignored)
+        counted["without a definition"] = sum(not one.found for one in self.ignored)
+        return ", ".join(f"{count} {word}" for word, count in counted.items() if count)
 
     def proven_since(self, proof: "EngineReport") -> "EngineReport":
         """Return this report with a later proof in the place of its own."""
