@@ -60,7 +60,7 @@
 {{- if and (ne $access "open") (not .Values.tls.existingSecret) (not .Values.tls.terminatedByProxy) -}}
 {{- fail (printf "config.serve.access=%s: credentials would travel in the clear: set tls.existingSecret, or tls.terminatedByProxy with tls.trustedProxies" $access) -}}
 {{- end -}}
-{{- if and $several (not .Values.fleet.postgresql.url) (ne (toString (default true $fleet.enabled)) "false") (not (and (hasKey $fleet "enabled") (not $fleet.enabled))) -}}
+{{- if and $several (not .Values.fleet.postgresql.url) (not (and (hasKey $fleet "enabled") (not $fleet.enabled))) -}}
 {{- fail "fleet: several replicas take reports into one PostgreSQL: set fleet.postgresql.url, or config.fleet.enabled=false" -}}
 {{- end -}}
 {{- include "sigmirror.checks.rhythm" . -}}

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -24,25 +25,58 @@ CREDENTIALS = {
     ("object-store", "AWS_ACCESS_KEY_ID"): KEY,
     ("object-store", "AWS_SECRET_ACCESS_KEY"): SECRET,
 }
-FILE = "/files/inhouse/latest/a.yar"
+FILES = "/files/inhouse/latest"
+RULE = b"rule a { condition: false }\n"
 RULES = [{"name": "rules", "configMap": {"name": "inhouse-rules"}}]
 MOUNTS = [{"name": "rules", "mountPath": "/srv/rules"}]
 INHOUSE = {"name": "inhouse", "kind": "drop", "channel": "inhouse", "folder": "/srv/rules"}
 
 
-def found(folder: Path, store: ObjectStore) -> str:
-    """Found a repository in the bucket from a machine outside, as README.md says; return where."""
-    url = f"s3://{BUCKET}/{uuid.uuid4().hex}"
-    subprocess.run(
-        [
-            BIN / "sigmirror", "init", "--config", folder / "sigmirror.toml",
-            "--folder", folder / "site", "--store", url, "--endpoint", store.endpoint,
-            "--region", "us-east-1",
-        ],
-        env={"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET},
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return url
+class Box:
+    """The mirror that ran on one machine until now, with a host and a release."""
+
+    def __init__(self, folder: Path, store: ObjectStore) -> None:
+        self.folder = folder
+        self.url = f"s3://{BUCKET}/{uuid.uuid4().hex}"
+        self.types("init", "--folder", folder / "site", "--access", "hosts")
+        self.types("host", "add", "mx1", "--out", folder / "mx1")
+        (folder / "rules").mkdir()
+        (folder / "rules/old.yar").write_bytes(RULE)
+        self.types("publish", "inhouse", folder / "rules")
+        one_box = (folder / "sigmirror.toml").read_text()
+        bucket = (
+            f'url = "{self.url}"\nfolder = "{folder}/bucket"\nendpoint = "{store.endpoint}"\n'
+            'region = "us-east-1"\naddressing = "path"'
+        )
+        in_bucket = one_box.replace(f'url = "file://{folder}/site"', bucket)
+        (folder / "bucket.toml").write_text(in_bucket)
+
+    def types(self, *words: object, code: int = 0) -> str:
+        done = subprocess.run(
+            [str(BIN / "sigmirror"), *map(str, words)],
+            env={
+                "AWS_ACCESS_KEY_ID": KEY,
+                "AWS_SECRET_ACCESS_KEY": SECRET,
+                "SIGMIRROR_CONFIG": str(self.folder / "sigmirror.toml"),
+            },
+            check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def copies(self, *more: str) -> str:
+        settings = (self.folder / "sigmirror.toml", self.folder / "bucket.toml")
+        return self.types("copy", *settings, *more)
+
+    @property
+    def files(self) -> dict[str, dict[str, bytes]]:
+        """What is made into Secrets, and the rules that the puller publishes."""
+        keys = self.folder / "site/keys/online"
+        return {
+            "keys": {path.name: path.read_bytes() for path in keys.iterdir()},
+            "passphrase": {"passphrase": (self.folder / "passphrase").read_bytes()},
+            "rules": {"new.yar": RULE},
+        }
 
 
 def values(url: str, store: ObjectStore, database: str) -> dict[str, Any]:
@@ -82,42 +116,43 @@ def status(address: str, path: str, credential: str = "") -> int:
         return exc.code
 
 
-def wait_for_file(address: str, credential: str) -> None:
+def wait_for_file(address: str, name: str, credential: str) -> None:
     """Wait until a replica has noticed what is published, and who may fetch it."""
-    wait_for(lambda: status(address, FILE, credential) == 200, FILE)
+    wait_for(lambda: status(address, f"{FILES}/{name}", credential) == 200, name)
 
 
 @pytest.mark.slow
-def test_replicas_serve_what_the_puller_signs_and_know_each_others_hosts(
+def test_one_box_moves_to_replicas_over_a_bucket_as_the_handbook_says(
     tmp_path: Path, radosgw: ObjectStore
 ) -> None:
-    url = found(tmp_path, radosgw)
-    keys = {path.name: path.read_bytes() for path in (tmp_path / "site/keys/online").iterdir()}
-    files = {
-        "keys": keys,
-        "passphrase": {"passphrase": (tmp_path / "passphrase").read_bytes()},
-        "rules": {"a.yar": b"rule a { condition: false }\n"},
-    }
+    box = Box(tmp_path, radosgw)
+    box.copies()
     with postgres.running() as database, contextlib.ExitStack() as replicas:
-        rendered = Rendered.of(values(url, radosgw, database))
+        rendered = Rendered.of(values(box.url, radosgw, database))
         template = rendered.one("Deployment", "demo-sigmirror")["spec"]["template"]
         pods = [
-            Pod(tmp_path / name, rendered, template, files, LOOPBACK, CREDENTIALS)
+            Pod(tmp_path / name, rendered, template, box.files, LOOPBACK, CREDENTIALS)
             for name in ("first", "second")
         ]
-        first, second = (replicas.enter_context(serving(pod, pod.folder / "log")) for pod in pods)
+        addresses = [replicas.enter_context(serving(pod, pod.folder / "log")) for pod in pods]
+        assert [status(address, "/readyz") for address in addresses] == [200, 200]
+
+        told = box.copies("--handover", "--why", "to the cluster")
+        assert "handed over" in told
+        assert box.url in box.types("publish", "inhouse", tmp_path / "rules", code=2)
         job = rendered.one("CronJob", "demo-sigmirror-puller")["spec"]["jobTemplate"]["spec"]
-        puller = Pod(tmp_path / "puller", rendered, job["template"], files, LOOPBACK, CREDENTIALS)
+        puller = Pod(
+            tmp_path / "puller", rendered, job["template"], box.files, LOOPBACK, CREDENTIALS
+        )
+        shutil.copytree(tmp_path / "site/state", puller.volume("state") / "state")
         pulled = puller.run("puller")
         assert (pulled.returncode, "inhouse: published" in pulled.stdout) == (0, True), pulled
 
-        told = pods[0].run(
-            "mirror", "sigmirror", "host", "add", "web", "--pool", "--out", f"{tmp_path}/web"
-        )
-        assert told.returncode == 0, told.stderr
-        credential = (tmp_path / "web").read_text().strip()
-        for address in (first, second):
-            wait_for_file(address, credential)
-            assert status(address, FILE) == 401
-            assert status(address, "/readyz") == 200
+        added = ("host", "add", "web", "--pool", "--out", f"{tmp_path}/web")
+        assert pods[0].run("mirror", "sigmirror", *added).returncode == 0
+        for address in addresses:
+            for host in ("mx1", "web"):  # the box's own, and one that a replica admitted
+                credential = (tmp_path / host).read_text().strip()
+                wait_for_file(address, "new.yar", credential)
+            assert status(address, f"{FILES}/new.yar") == 401
         assert not (pods[1].volume("state") / "keys").exists()

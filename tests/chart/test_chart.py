@@ -357,6 +357,46 @@ def test_what_cannot_work_is_refused_with_a_reason(name: str) -> None:
     assert reason in str(refused.value)
 
 
+ALLOWED: dict[str, tuple[str, dict[str, Any]]] = {
+    "replicas that take no reports": (
+        "bucket-values.yaml",
+        {"fleet": {"postgresql": {"url": ""}}, "config": {"fleet": {"enabled": False}}},
+    ),
+    "a canary that an operator promotes": (
+        "bucket-values.yaml",
+        {"config": {"canary": ["inhouse"], "rollout": {"automatic": False}}},
+    ),
+    "a canary beside a puller that always runs": (
+        "bucket-values.yaml",
+        {"config": {"canary": ["inhouse"]}, "puller": {"kind": "Deployment"}},
+    ),
+    "an open mirror without TLS": (
+        "",
+        {"config": {"serve": {"access": "open"}}, "tls": {"existingSecret": ""}},
+    ),
+    "one pod over a bucket": (
+        "bucket-values.yaml",
+        {"replicas": 1, "autoscaling": {"enabled": False}, "puller": {"kind": "InProcess"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_works_is_rendered_and_valid(name: str) -> None:
+    validate = pytest.importorskip("kubernetes_validate").validate
+    base, over = ALLOWED[name]
+    for document in Rendered.of(merged(values_of(base), over)).documents:
+        validate(document, VERSIONS[-1], strict=True)
+
+
+def test_the_operators_pod_has_what_the_puller_has_and_pulls_nothing_by_itself() -> None:
+    kinds = Rendered.of(case("bucket-values.yaml")).kinds()
+    waiting = kinds["Deployment", "demo-sigmirror-operator"]["spec"]["template"]
+    pulling = kinds["CronJob", PULLER]["spec"]["jobTemplate"]["spec"]["template"]
+    assert waiting["spec"]["volumes"] == pulling["spec"]["volumes"]
+    assert "sigmirror" not in container(waiting, "puller")["command"][-1]
+
+
 def test_the_schema_knows_every_value_and_each_default_keeps_to_it() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     schema = json.loads((CHART / "values.schema.json").read_text())

@@ -94,6 +94,8 @@ def test_a_pod_installs_starts_proves_goes_back_from_a_bad_release_and_goes_on(
     release(site, 1, b"the first malware")
     installed = pod.run("install")
     assert installed.returncode == 0, installed.stderr
+    checked = pod.run("updater", "sigupdate", "check-config")
+    assert checked.returncode == 0, checked.stdout
     assert not scanner.is_ready()
 
     clamd = pod.start("clamd", pod.folder / "clamd.log")
