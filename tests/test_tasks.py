@@ -175,7 +175,8 @@ def a_task_that_was_killed_is_interrupted(site: Site) -> None:
 
 def a_rogue_mirror_starts_nothing(site: Site) -> None:
     """It hands out to mx1 what is for mx2, what was done, and what nobody signed."""
-    others, done = site.task("rollback", "--hosts", "mx2"), site.task("rollback", "--hosts", "mx1")
+    others = site.task("rollback", "--hosts", "mx2", "--reason", "false alarms")
+    done = site.task("rollback", "--hosts", "mx1", "--reason", "false alarms")
     host = site.hosts[0]
     assert f"task {done}: done" in host.sigupdate("run")
     reads = site.reads()
@@ -221,8 +222,15 @@ def rogue(answer: bytes) -> Iterator[str]:
 
 
 def what_comes_again_is_done_once_for_each_time(site: Site, id_: str) -> None:
+    """A daemon hears of it with a heartbeat."""
     host = site.hosts[1]
-    wait_for(lambda: f"task {id_}: done" in host.sigupdate("report"), "the next full minute")
+    config = host.folder / "sigupdate.toml"
+    config.write_text(f"{config.read_text()}[report]\nheartbeat_seconds = 1\n")
+    words = [BIN / "sigupdate", "daemon", "--config", config]
+    said = host.folder / "daemon.log"
+    with said.open("wb") as log, subprocess.Popen([*map(str, words)], stdout=log) as daemon:
+        wait_for(lambda: f"task {id_}: done" in said.read_text(), "the next full minute")
+        daemon.terminate()
     path = site.fleet.folder / "mirror/state/fleet.db"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         asked = "SELECT due, outcome FROM task_runs WHERE task = ? AND host = 'mx2'"
