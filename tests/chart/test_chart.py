@@ -4,13 +4,25 @@ import copy
 import json
 import re
 import subprocess
+import tarfile
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.chart.chart import CASES, CHART, Rendered, case, container, containers, helm
+from tests.chart.chart import (
+    CASES,
+    CHART,
+    NAME,
+    NAMESPACE,
+    Rendered,
+    case,
+    container,
+    containers,
+    helm,
+)
 from tests.chart.pod_security import violations
 
 VERSIONS = ("1.27", "1.37")  # the oldest that Chart.yaml takes, and the newest there are schemas of
@@ -395,6 +407,29 @@ def test_the_operators_pod_has_what_the_puller_has_and_pulls_nothing_by_itself()
     pulling = kinds["CronJob", PULLER]["spec"]["jobTemplate"]["spec"]["template"]
     assert waiting["spec"]["volumes"] == pulling["spec"]["volumes"]
     assert "sigmirror" not in container(waiting, "puller")["command"][-1]
+
+
+def test_the_packed_chart_holds_what_it_reads_and_installs_in_a_dry_run(tmp_path: Path) -> None:
+    helm().package(CHART, destination=tmp_path)
+    (packed,) = tmp_path.glob("*.tgz")
+    with tarfile.open(packed) as archive:
+        names = {name.removeprefix("sigmirror/") for name in archive.getnames()}
+    assert {"files/dashboard.json", "files/prometheus-rules.yaml", "README.md"} <= names
+    assert not any(name.startswith("ci/") for name in names)
+    nowhere = helm().Config(
+        namespace=NAMESPACE, storage_driver="memory", kube_apiserver="http://127.0.0.1:9"
+    )
+    installed = nowhere.install(str(packed), NAME, {}, dry_run="client")
+    kinds = [one["kind"] for one in yaml.safe_load_all(installed["manifest"]) if one]
+    assert "Deployment" in kinds
+    assert "Pod" not in kinds  # `helm test` makes it
+    assert "helm test demo" in installed["notes"]
+
+
+def test_the_chart_is_of_the_version_that_it_installs() -> None:
+    project = tomllib.loads((CHART.parent / "pyproject.toml").read_text())["project"]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == project["version"]
 
 
 def test_the_schema_knows_every_value_and_each_default_keeps_to_it() -> None:
