@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from keys.errors import SettingsError, TrustError
+from keys.errors import SettingsError, StateError, TrustError
 from keys.model.release import Pin
 from updater import remote
 from updater.engines import kinds
@@ -73,12 +73,7 @@ class Probation:
         self.notes: list[str] = []
 
     def begin(self, now: datetime) -> None:
-        """Set aside what cannot be used, and count the attempt.
-
-        Raises:
-            StateError: the disk refuses.
-
-        """
+        """Set aside what cannot be used, and count the attempt."""
         if self._chosen is None:
             return
         known = self._file.known()
@@ -89,7 +84,7 @@ class Probation:
             if self._chosen.used == known.trying is not None:
                 known = msgspec.structs.replace(known, attempts=known.attempts + 1)
         if known != Known():
-            self._file.save(known)
+            self._keep(known)
 
     def is_settled(self) -> bool:
         """Tell whether the site was asked what it publishes, and nothing waits to be tried."""
@@ -113,21 +108,26 @@ class Probation:
         self._file.save(known)
 
     def concludes(self, run: RunReport) -> bool:
-        """Judge by a run's end; tell whether it was the last one, or another has to follow.
-
-        Raises:
-            StateError: the disk refuses.
-
-        """
+        """Judge by a run's end; tell whether it was the last one, or another has to follow."""
         if not self._active or self._chosen is None:
             return True
         known = self._file.known()
         after = known.ended(self._chosen.used, run)
         if after.refused and after.refused != known.refused:
             self.notes.append(f"fragment {after.refused.sequence}: {after.refused.cause}")
-        self._file.save(after)
+        if not self._keep(after):
+            return True
         tried = self._chosen.used == known.trying
         return after.trying is None or (tried and after.broke is None)
+
+    def _keep(self, known: Known) -> bool:
+        """Make it durable; a disk that refuses keeps no engine from being updated and proven."""
+        try:
+            self._file.save(known)
+        except StateError as exc:
+            self.notes.append(str(exc))
+            return False
+        return True
 
     def _refused(
         self, known: Known, sequence: int, sha256: str, cause: str, now: datetime

@@ -15,6 +15,7 @@ from tests.updater.site import Site, served
 from updater import runs
 from updater.cli.config import check_config
 from updater.cli.host import Host
+from updater.cli.inspect import check
 from updater.fragments import MAX_ATTEMPTS, FragmentFile, Known
 from updater.report import RunReport
 
@@ -255,6 +256,27 @@ def test_a_damaged_memory_of_fragments_is_asked_for_anew(host: OwnHost, site: Si
     assert host.load().settings.limits.max_attempts == 3
     assert host.run().exit_code == 0
     assert host.load().settings.limits.max_attempts == 7
+
+
+def test_a_disk_that_keeps_no_fragment_keeps_no_engine_from_being_proven(
+    host: OwnHost, site: Site
+) -> None:
+    host.run()
+    place = host.folder / "state/fragment.json"
+    place.unlink()
+    place.mkdir()
+    publish(site, 1, all={"limits.max_attempts": 7})
+    site.repository.release("a", {"rules.txt": b"two"}, sequence=2)
+    report = host.run()
+    assert (report.exit_code, report.engines[0].outcome) == (1, "installed")
+    assert str(place) in report.troubles[0].message
+
+
+def test_a_refused_fragment_is_a_warning_of_monitoring(host: OwnHost, site: Site) -> None:
+    publish_bytes(site, b"{")
+    host.run()
+    done = CliRunner().invoke(check, ["--config", str(host.config)], standalone_mode=False)
+    assert (done.return_value, done.output[:36]) == (1, "WARNING site's settings: fragment (u")
 
 
 def test_a_list_that_names_no_setting_is_a_mistake_of_the_file(host: OwnHost) -> None:

@@ -14,7 +14,7 @@ from updater.cli.host import Host, now, say
 from updater.cli.options import config_option, engine_option, json_option
 from updater.history import Entry
 from updater.place import Place, last_run
-from updater.report import judge, worst
+from updater.report import Level, judge, worst
 from updater.verify import Verifier, metadata_findings
 
 _AGE = re.compile(r"(\d{1,6})([smhd])")
@@ -49,10 +49,13 @@ class Age(click.ParamType[timedelta]):
 def check(*, config: Path, max_age: timedelta) -> int:
     """Answer a monitoring system in one line: exit 0 ok, 1 warning, 2 critical."""
     try:
-        level, text = judge(last_run(Host.load(config).place), max_age=max_age, now=now())
+        place = Host.load(config).place
+        level, text = judge(last_run(place), max_age=max_age, now=now())
     except Error as exc:
         say(f"CRITICAL {exc}")
         return 2
+    if level is Level.ok and place.fragments.known().refused:
+        level, text = Level.warning, ", ".join(standing(place.fragments.known()))
     say(f"{level.name.upper()} {text}")
     return level.value
 
