@@ -165,6 +165,7 @@ def test_a_false_positive_is_ignored_until_its_end_and_nothing_else_is(
         "Test.Letter-1": {"in force": 1, "in force, no such name": 1},
         "Test.Never-1": {"in force, no such name": 2},
     }
+    assert "ok  ignores 3" in fleet.sigmirror("hosts")
     name = host.folder.name
     assert "ignore Letter of hunting" in fleet.sigmirror("explain", name, "hunting")
 

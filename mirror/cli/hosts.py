@@ -128,6 +128,7 @@ def _row(line: Line, at: datetime) -> str:
         engine.track if engine else "-",
         _age(at - line.received) if line.received else "never",
         line.health.value,
+        *([f"ignores {ignored}"] if engine and (ignored := engine.ignores) else []),
     ]
     return "  ".join(told) + (f"  {line.trouble}" if line.trouble else "")
 

@@ -19,6 +19,9 @@ class Load:
     assurance: str
 
 
+_IGNORED = frozenset({"in force", "overdue"})  # standings; all others mean: detected
+
+
 @dataclass(frozen=True, slots=True)
 class EngineRow:
     """One engine; ``trouble`` and ``held`` are empty when there is none."""
@@ -38,6 +41,11 @@ class EngineRow:
     quarantined: str  # manifests' sha256, with blanks between
     loads: tuple[Load, ...] = ()
     ignored: tuple[IgnoredTold, ...] = ()
+
+    @property
+    def ignores(self) -> int:
+        """Count the signatures that are ignored here now."""
+        return sum(one.standing in _IGNORED for one in self.ignored)
 
     def standing(self, channel: str, name: str) -> str:
         """Say how a signature that is to be ignored stands here, "" where it was not told of."""
