@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from keys.errors import LimitError, NameRefusedError, SettingsError, StateError
 from keys.model.release import encode
 from updater import combine
-from updater.engines.base import MARKER_PREFIX
+from updater.engines.base import IGNORED_STEM, MARKER_PREFIX
 from updater.history import Entry, History
 from updater.state import (
     MAX_STATE_BYTES,
@@ -137,10 +137,11 @@ def test_an_overlay_leaves_out_hidden_files_and_sees_a_changed_one(tmp_path: Pat
     assert combine.read_overlay(str(tmp_path)).fingerprint != before.fingerprint
 
 
-def test_an_overlay_that_cannot_be_used_is_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [f"{MARKER_PREFIX}1.ndb", f"{IGNORED_STEM}.ign2"])
+def test_an_overlay_that_cannot_be_used_is_refused_by_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match="missing"):
         combine.read_overlay(str(tmp_path / "missing"))
-    (tmp_path / f"{MARKER_PREFIX}1.ndb").write_text("x")
+    (tmp_path / name).write_text("x")
     with pytest.raises(SettingsError, match="kept for markers"):
         combine.read_overlay(str(tmp_path))
 
