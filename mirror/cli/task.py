@@ -162,6 +162,8 @@ def cancel(*, config: Path, reason: str, id_: str) -> None:
 
 def _wanted(kind: str, given: _Options, hosts: tuple[str, ...], at: datetime) -> Wanted:
     begins, cron = _time(given.when, given.tz, at)
+    if begins + given.expires <= at:
+        raise UsageError(f"--at {given.when!r}: such a task has expired already")
     return Wanted(
         kind=kind,
         hosts=hosts,

@@ -91,6 +91,14 @@ async def test_a_task_is_handed_out_as_it_was_signed_until_its_outcome_is_told(d
     assert (second.host, second.outcome) == ("mx2", "")
 
 
+async def test_a_task_to_a_pool_is_every_members_own(desk: Desk) -> None:
+    await add(desk, kept(hosts=("web",)))
+    (handed,) = await handed_out(desk, "web~pod-1", now=NOW)
+    await tell(desk, handed, "done", host="web~pod-1")
+    assert await ids(desk, "web~pod-1") == []
+    assert await ids(desk, "web~pod-2") == [1]
+
+
 async def test_the_first_outcome_counts_and_nobody_tells_of_what_he_was_not_asked(
     desk: Desk,
 ) -> None:
