@@ -26,6 +26,9 @@
 {{- fail (printf "store.s3.settings.%s: the chart writes it" $key) -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.puller.suspend $inProcess -}}
+{{- fail "puller.suspend: puller.kind=InProcess pulls in the mirror itself; set puller.kind=CronJob or Deployment" -}}
+{{- end -}}
 {{- if and .Values.founding.existingConfigMap (not $onVolume) -}}
 {{- fail "founding: only for store.type=volume; `sigmirror init --store s3://…` founds a repository in a bucket" -}}
 {{- end -}}

@@ -282,6 +282,9 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a bucket without a name": (
         "bucket-values.yaml", {"store": {"s3": {"url": ""}}}, "s3",
     ),
+    "a mirror that pulls, and must not": (
+        "", {"puller": {"suspend": True}}, "puller.suspend",
+    ),
     "a founding beside a bucket": (
         "bucket-values.yaml", {"founding": {"existingConfigMap": "x"}}, "founding",
     ),
@@ -399,6 +402,15 @@ def test_what_works_is_rendered_and_valid(name: str) -> None:
     base, over = ALLOWED[name]
     for document in Rendered.of(merged(values_of(base), over)).documents:
         validate(document, VERSIONS[-1], strict=True)
+
+
+@pytest.mark.parametrize("name", ["bucket-values.yaml", "puller-values.yaml"])
+def test_a_suspended_puller_leaves_nobody_who_signs(name: str) -> None:
+    kinds = Rendered.of(merged(case(name), {"puller": {"suspend": True}})).kinds()
+    cron, always = kinds.get(("CronJob", PULLER)), kinds.get(("Deployment", PULLER))
+    assert cron is None or cron["spec"]["suspend"] is True
+    assert always is None or always["spec"]["replicas"] == 0
+    assert not any(kind == "Job" for kind, _ in kinds)
 
 
 def test_the_operators_pod_has_what_the_puller_has_and_pulls_nothing_by_itself() -> None:
