@@ -71,7 +71,7 @@ class Database:
         """
         with _translated(self.shown):
             self._check_file()
-            engine = create_async_engine(self._url, pool_pre_ping=True, **self._options())
+            engine = create_async_engine(self._url, **self._options())
             if self._url.drivername.startswith("sqlite"):
                 sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
                 sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -111,7 +111,7 @@ class Database:
     def _options(self) -> dict[str, object]:
         if self._url.drivername.startswith("sqlite"):
             return {"connect_args": {"timeout": BUSY_SECONDS}}
-        return {"pool_size": 5, "max_overflow": 5}
+        return {"pool_size": 5, "max_overflow": 5, "pool_pre_ping": True}
 
     async def close(self) -> None:
         """Close every connection."""

@@ -14,6 +14,7 @@ from mirror.fleet.roster import Turn
 from mirror.fleet.tables import engines, hosts, loads
 
 MAX_TURNS = 20  # remembered of each host
+_AGAIN = hosts.update().where(hosts.c.name == sa.bindparam("reporter"))
 _INSTEAD = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -62,9 +63,9 @@ async def replace(
         "turns": _turns(known["turns"] if known else "[]", report, now),
     }
     if known is None:
-        await connection.execute(hosts.insert().values(name=report.host, first_seen=now, **values))
+        await connection.execute(hosts.insert(), {"name": report.host, "first_seen": now, **values})
     else:
-        await connection.execute(hosts.update().where(hosts.c.name == report.host).values(**values))
+        await connection.execute(_AGAIN, {"reporter": report.host, **values})
     if known is None or known["told"] != values["told"]:
         await _replace_engines(connection, report)
 
