@@ -51,9 +51,9 @@ class InForce:
     sidecar_key: SidecarSigner | None
     records: Mapping[str, tuple[Licence, ...]]
     served: Served
+    follower: Follower
     repositories: Repositories
     certificate: Certificate | None
-    follower: Follower = field(default_factory=Follower)
     changed: list[Callable[[str], None]] = field(default_factory=list)
 
     @classmethod
@@ -83,6 +83,7 @@ class InForce:
             sidecar_key=open_sidecar_key(settings) if signs else None,
             records=_records(settings, {})[0] if signs else {},
             served=served,
+            follower=await Follower.starting(settings),
             repositories=await _open_repositories(settings, served),
             certificate=Certificate(settings.serve.tls) if settings.serve.tls else None,
         )

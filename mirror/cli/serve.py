@@ -43,7 +43,9 @@ def _run(config: Path, *, signs: bool) -> None:
 @click.command("check-config", epilog="Example: sigmirror check-config --json")
 @config_option
 @json_option
-def check_config(*, config: Path, as_json: bool) -> int:
+@click.option("--serve", "only_serves", is_flag=True,
+              help="Leave out what only pulling and signing need, for a replica.")  # fmt: skip
+def check_config(*, config: Path, as_json: bool, only_serves: bool) -> int:
     """Explain each value in force and where it came from, and list every problem (exit code 2).
 
     A bucket is asked for the repository; that it does not answer now is a warning.
@@ -55,7 +57,7 @@ def check_config(*, config: Path, as_json: bool) -> int:
         (key, _shown(value), source) for key, value, source in loader.explain(settings, layers)
     ]
     site = MirrorSite(settings, Licences.of(settings).standing)
-    problems = check.problems(site, signs=True, now=now())
+    problems = check.problems(site, signs=not only_serves, now=now())
     warnings = list(check.warnings(settings))
     if trouble := asyncio.run(check.bucket(site)):
         (warnings if isinstance(trouble, UnreachableError) else problems).append(trouble)

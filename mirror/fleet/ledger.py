@@ -4,14 +4,16 @@ On this machine's disk; for a store that is a bucket there, too, so that all rep
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import msgspec
 
+from keys.errors import StoreError
 from mirror.fleet.customers import Customers
 from mirror.fleet.doors import CustomersDoor, Door, HostsDoor, OpenDoor
 from mirror.fleet.followed import FollowedDoor
@@ -112,10 +114,10 @@ async def followed_door(settings: Settings) -> Door:
         StateError, StoreError: as ``open_door``.
 
     """
-    door = await asyncio.to_thread(open_door, settings)
     if not settings.store.is_bucket:
-        return door
-    follower = Follower()
+        return await asyncio.to_thread(open_door, settings)
+    follower = await Follower.starting(settings)
+    door = await asyncio.to_thread(open_door, settings)
 
     async def look() -> Door | None:
         if not await asyncio.to_thread(follower.changed, settings):
@@ -130,6 +132,14 @@ class Follower:
 
     def __init__(self) -> None:
         self._seen: str | None = None
+
+    @classmethod
+    async def starting(cls, settings: Settings) -> Self:
+        """Begin with what there is now; with nothing, where the store does not answer."""
+        follower = cls()
+        with contextlib.suppress(StoreError):
+            await asyncio.to_thread(follower.changed, settings)
+        return follower
 
     def changed(self, settings: Settings) -> bool:
         """Tell whether there is another one than was seen last; blocks for one request.

@@ -91,6 +91,8 @@ class HotRepository:
     def _report(self, problem: str) -> None:
         if problem and problem != self.problem:
             structlog.get_logger().error("repository", repository=self.name, cause=problem)
+        elif self.problem and not problem:
+            structlog.get_logger().info("repository", repository=self.name, effect="well again")
         self.problem = problem
 
     async def document(self, place: Place) -> Document | None:

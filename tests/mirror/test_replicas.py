@@ -27,6 +27,10 @@ def test_a_host_admitted_on_one_machine_is_served_and_heard_on_every_other(
         site.publish()
         here = site.replica("here")
         there = site.replica("there", more='blobs = "redirect"\n')
+        for more, code in (((), 2), (("--serve",), 0)):
+            assert (
+                run("sigmirror", "check-config", *more, "--config", here.config).returncode == code
+            )
         first, second = site.host("mx1", here), site.host("mx2", there)
         for host in (first, second):
             host.start_engine()
