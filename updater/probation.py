@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from keys.errors import SettingsError, StateError, TrustError
+from keys.errors import LimitError, SettingsError, StateError, TrustError
 from keys.model.release import Pin
 from updater import remote
 from updater.engines import kinds
@@ -106,6 +106,12 @@ class Probation:
                 if known.refused is None or known.refused.sha256 != sha256:
                     known = self._refused(known, 0, sha256, str(exc), now)
         self._file.save(known)
+
+    def refuses(self, error: LimitError, now: datetime) -> None:
+        """Note that what the site publishes now is larger than this host reads."""
+        known = self._file.known()
+        if known.refused is None or known.refused.cause != str(error):
+            self._keep(self._refused(known, 0, "", str(error), now))
 
     def concludes(self, run: RunReport) -> bool:
         """Judge by a run's end; tell whether it was the last one, or another has to follow."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from keys.errors import Error, FetchError, StateError
+from keys.errors import Error, FetchError, LimitError, StateError
 from keys.model.release import Instant
 from keys.trust import freshness
 from keys.trust.source import MetadataSource, Once
@@ -166,6 +166,8 @@ class Update:
             return
         try:
             self._probation.meets(catalogue.fragment(), catalogue.host_name, self._now)
+        except LimitError as exc:
+            self._probation.refuses(exc, self._now)
         except Error as exc:
             self._unmet = exc
 

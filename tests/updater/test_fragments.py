@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from keys.errors import SettingsError
+from keys.model.fragment import MAX_FRAGMENT_BYTES
 from tests.tuf_repository import ChannelRepository
 from tests.updater.site import Site, served
 from updater import runs
@@ -163,6 +164,19 @@ def test_a_hostile_fragment_is_refused_by_name_and_the_last_good_one_stays(
     assert host.load().settings.limits.max_attempts == 7
     assert host.run().requests == 2
     assert len(host.notes) == 1
+
+
+def test_a_fragment_larger_than_hosts_read_is_refused_and_costs_nothing_more(
+    host: OwnHost, site: Site
+) -> None:
+    publish(site, 1, all={"limits.max_attempts": 7})
+    host.run()
+    publish(site, 2, all={"ca_file": "x" * MAX_FRAGMENT_BYTES})
+    assert host.run().exit_code == 0
+    assert host.known.refused
+    assert str(MAX_FRAGMENT_BYTES) in host.known.refused.cause
+    assert host.load().settings.limits.max_attempts == 7
+    assert (host.run().requests, len(host.notes)) == (2, 1)
 
 
 def test_a_fragment_that_breaks_a_run_is_set_aside_and_the_run_is_repeated_without(

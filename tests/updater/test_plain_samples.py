@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from updater.plain.comparison import Outcome, Runs, Setting, compare
 from updater.plain.disk import Database, Folder
 from updater.plain.running import Running, Seen
-from updater.plain.samples import FORMS, MAX_SAMPLES, last_of, of_rules
+from updater.plain.samples import FORMS, MAX_SAMPLES, last_of, may_matter, of_rules
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 BEFORE, AFTER = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
@@ -48,6 +48,12 @@ def test_samples_are_made_of_what_any_file_can_hold(
 def test_the_last_definitions_are_tried_and_ignored_ones_are_not() -> None:
     lines = [b"N%d:0:*:%s" % (n, b"61" * 20) for n in range(9)]
     assert [s.name for s in last_of(".ndb", lines, frozenset({"N7"}))] == ["N8", "N6", "N5"]
+
+
+def test_a_part_of_digests_that_names_no_known_file_is_passed_over() -> None:
+    assert not may_matter(".hsb", b"0" * 64 + b":68:A\n")
+    assert may_matter(".hdb", b"x\n44d88612fea8a8f36de82e1278abb02f:68:A\n")
+    assert may_matter(".ndb", b"anything")
 
 
 def test_a_plain_yara_rule_makes_a_sample() -> None:

@@ -15,12 +15,13 @@ from keys.trust.vendor.content import opened
 from keys.trust.vendor.cvd import verify_cvd
 from keys.trust.vendor.header import HEADER_BYTES
 from updater.engines import databases
-from updater.plain.samples import FORMS, MAX_SAMPLES, Sample, last_of, of_rules
+from updater.plain.samples import FORMS, MAX_SAMPLES, Sample, last_of, may_matter, of_rules
 
 MAX_FILES = 1000
 MAX_LINE_BYTES = 1 << 20
 MAX_LOOSE_BYTES = 1 << 30  # of a loose file whose lines are read
-MAX_RULES_BYTES = 4 << 20
+PART_BYTES = 1 << 20
+MAX_RULES_BYTES = 1 << 20
 RULES = frozenset({".yar", ".yara"})
 _VERIFY = {".cvd": verify_cvd, ".cld": verify_cld}
 _SILENCING = frozenset({".ign", ".ign2"})
@@ -120,7 +121,7 @@ def _members(path: Path, form: str, ignored: frozenset[str]) -> list[Sample]:
             for member in archive:
                 kind = databases.extension(member.name)
                 text = archive.extractfile(member) if kind in FORMS else None
-                made += last_of(kind, _lines(text), ignored) if text else []
+                made += last_of(kind, _lines(text, kind), ignored) if text else []
     return made
 
 
@@ -130,12 +131,15 @@ def _loose(path: Path, form: str, ignored: frozenset[str]) -> list[Sample]:
     with path.open("rb") as file:
         if form in RULES:
             return of_rules(file.read(MAX_RULES_BYTES))
-        return last_of(form, _lines(file), ignored)
+        return last_of(form, _lines(file, form), ignored)
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    while line := file.readline(MAX_LINE_BYTES):
-        yield line
+def _lines(file: IO[bytes], form: str) -> Iterator[bytes]:
+    """Yield lines, but none of a part in which no line can matter: digests come by the million."""
+    while part := file.read(PART_BYTES):
+        part += file.readline(MAX_LINE_BYTES)
+        if may_matter(form, part):
+            yield from part.splitlines()
 
 
 def _ignored(path: Path) -> list[str]:

@@ -4,23 +4,27 @@ Of most definitions no such bytes can be made: a digest tells nothing of its fil
 plain byte sequences for files of any type, and the digests of the test file that every vendor has.
 """
 
+import functools
 import hashlib
 import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 MAX_SAMPLES = 3  # of one file: the last ones, which came last
 MAX_SAMPLE_BYTES = 64 << 10
 MIN_SEQUENCE_BYTES = 8
-FORMS = frozenset({".ndb", ".ldb", ".hdb", ".hsb"})
+MAX_LINES_TRIED = 20_000
+DIGESTS = frozenset({".hdb", ".hsb"})
+FORMS = DIGESTS | {".ndb", ".ldb"}
 _BEFORE = b"sigupdate asks whether this is found: "
 _NAME = re.compile(rb"[!-9<-~]{1,200}")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2})+")
 _ANY_FILE = re.compile(rb"(?:Engine:[0-9]+-255,)?Target:0")
 _ALL = re.compile(rb"0(?:&[0-9]+)*")
 _RULE = re.compile(
-    rb"""rule\s+(?P<name>\w+)[^{}]*\{[^{}]*?
+    rb"""rule\s+(?P<name>\w{1,128})[^{}]{0,200}\{[^{}]{0,20000}?
         strings:\s*\$\w*\s*=\s*"(?P<text>[ !#-\[\]-~]{8,1000})"\s*(?:ascii\s*)?
         condition:\s*(?:\$\w*|any\s+of\s+them|all\s+of\s+them)\s*\}""",
     re.VERBOSE,
@@ -41,12 +45,16 @@ class Sample:
 def last_of(form: str, lines: Iterable[bytes], ignored: frozenset[str]) -> list[Sample]:
     """Make samples of the last definitions of a file that allow it, the newest first."""
     make = _MAKERS.get(form)
-    found: deque[Sample] = deque(maxlen=MAX_SAMPLES)
-    for line in lines if make else ():
-        sample = make(line.rstrip(b"\r\n")) if make else None
-        if sample and sample.name not in ignored and len(sample.data) <= MAX_SAMPLE_BYTES:
-            found.append(sample)
-    return list(reversed(found))
+    if make is None:
+        return []
+    made = (make(line.rstrip(b"\r\n")) for line in reversed(deque(lines, MAX_LINES_TRIED)))
+    usable = (one for one in made if one and one.name not in ignored)
+    return list(islice((one for one in usable if len(one.data) <= MAX_SAMPLE_BYTES), MAX_SAMPLES))
+
+
+def may_matter(form: str, text: bytes) -> bool:
+    """Tell whether a part of a file can hold a definition that makes a sample."""
+    return form not in DIGESTS or any(digest in text for digest in _known())
 
 
 def of_rules(text: bytes) -> list[Sample]:
@@ -84,11 +92,15 @@ def _logical(line: bytes) -> Sample | None:
 
 def _digest(line: bytes) -> Sample | None:
     """Read ``digest:size:Name`` of a file that is known."""
+    data = _known().get(line.partition(b":")[0])
+    if data is None:
+        return None
     fields = line.split(b":")
-    data = _known().get(fields[0]) if len(fields) >= 3 else None
-    return _sample(fields[2], data) if data and fields[1] in {b"*", b"%d" % len(data)} else None
+    known = len(fields) >= 3 and fields[1] in {b"*", b"%d" % len(data)}
+    return _sample(fields[2], data) if known else None
 
 
+@functools.cache
 def _known() -> dict[bytes, bytes]:
     """Return the standard test file by its digests; it is put together so that none holds it."""
     eicar = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-" + b"ANTIVIRUS-TEST-FILE!$H+H*"
