@@ -229,6 +229,15 @@ def test_a_network_policy_lets_through_what_each_pod_needs_and_nothing_else() ->
     scanner = Rendered.of(case("scanner-values.yaml")).one("NetworkPolicy", SCANNER)["spec"]
     assert ports(scanner, "egress") == {53, "mirror"}
     assert ports(scanner, "ingress") == {"clamd"}
+    mirrors = [
+        "https://a.example",
+        "http://b.example/x",
+        "https://c.example:9443",
+        "https://[::1]:1",
+    ]
+    elsewhere = merged(case("scanner-values.yaml"), {"scanner": {"mirrors": mirrors}})
+    scanner = Rendered.of(elsewhere).one("NetworkPolicy", SCANNER)["spec"]
+    assert ports(scanner, "egress") == {53, "mirror", 443, 80, 9443, 1}
 
 
 def test_monitoring_brings_its_rules_and_its_dashboard_as_they_are(tmp_path: Path) -> None:

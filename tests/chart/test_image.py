@@ -28,6 +28,7 @@ mkdir /state/rules
 echo 'rule a { strings: $a = "malware" condition: $a }' > /state/rules/a.yar
 sigmirror publish inhouse /state/rules --redistribution public
 sigmirror check-config | tail -1
+/opt/cvdupdate/bin/cvd --help >/dev/null
 touch /usr/written 2>/dev/null && echo 'its root can be written'
 id -u
 cp /state/site/r/site/metadata/1.root.json /state/root.json
