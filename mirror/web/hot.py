@@ -20,6 +20,7 @@ from mirror.web.snapshot import MAX_ROLE_BYTES, Document, Snapshot, SnapshotRead
 MAX_HOT_BYTES = 64 << 20  # of one repository
 MAX_HOT_OBJECT_BYTES = 256 << 10  # a larger target is sent from its file
 MAX_ABSENT_NAMES = 1024
+MAX_LARGE_NAMES = 10_000
 MIN_REFRESH_SECONDS = 0.25  # between two looks at the store that requests caused
 
 
@@ -54,6 +55,7 @@ class HotRepository:
         self._objects: OrderedDict[str, Document] = OrderedDict()
         self._size = 0
         self._absent: set[str] = set()
+        self._large: set[str] = set()
         self._refreshing = asyncio.Lock()
         self._refreshed = float("-inf")
 
@@ -109,6 +111,8 @@ class HotRepository:
         if found := self._objects.get(place.name):
             self._objects.move_to_end(place.name)
             return found
+        if place.name in self._large:
+            return None
         return await self._load(place)
 
     async def read(self, place: Place, *, max_bytes: int) -> bytes:
@@ -152,6 +156,7 @@ class HotRepository:
         try:
             data = await self._store.read(self.path(place), max_bytes=limit)
         except LimitError:
+            self._remember_large(place)
             return None
         except MissingError:
             if len(self._absent) < MAX_ABSENT_NAMES:
@@ -166,6 +171,13 @@ class HotRepository:
             structlog.get_logger().error("damaged", repository=self.name, object=place.name)
             return document  # a host refuses it by its own pin; mended, it is sent at once
         return self._keep(place.name, document)
+
+    def _remember_large(self, place: Place) -> None:
+        """Try no more to read an object into memory whose bytes never change."""
+        if place.sha256:
+            if len(self._large) >= MAX_LARGE_NAMES:
+                self._large.clear()
+            self._large.add(place.name)
 
     def _is_next_root(self, place: Place) -> bool:
         newest = self.snapshot.versions.get("root") if self.snapshot else None

@@ -87,9 +87,13 @@ class Repositories:
         self, request: web.Request, repository: HotRepository, place: Place,
         headers: Mapping[str, str],
     ) -> web.StreamResponse:  # fmt: skip
-        """Answer with what is not in memory, or with where it is; all checks are done."""
+        """Answer with what is not in memory, or with where it is; all checks are done.
+
+        A date that a client compares with is for us to judge: elsewhere an object has another one.
+        """
         name = repository.path(place)
-        if self.elsewhere and place.kind is Kind.blob and request.method == "GET":
+        is_plain = request.method == "GET" and "If-Modified-Since" not in request.headers
+        if self.elsewhere and place.kind is Kind.blob and is_plain:
             return sending.elsewhere(await self.elsewhere.address(name))
         return await sending.from_store(request, self.store, name, headers)
 

@@ -71,7 +71,7 @@ async def open_served(settings: StoreSettings) -> Served:
         store,
         settings.cache_folder,
         max_bytes=settings.cache_max_bytes,
-        keeps_blobs=not redirects,
+        sends_away=redirects,
     )
     await cache.prepare()
     elsewhere = Addresses(store, settings.redirect_seconds) if redirects else None

@@ -27,13 +27,13 @@ from mirror.web.snapshot import MAX_ROLE_BYTES, Snapshot
 class CachedStore:
     """Objects by name, from the disk where they are there. Built in the loop that uses it.
 
-    Without ``keeps_blobs`` only what repositories stand on is kept.
+    One that ``sends_away`` clients brings only those blobs to its disk that it has to send itself.
     """
 
     def __init__(
-        self, store: ReadableStore, folder: Path, *, max_bytes: int, keeps_blobs: bool = True
+        self, store: ReadableStore, folder: Path, *, max_bytes: int, sends_away: bool = False
     ) -> None:
-        self._keeps_blobs = keeps_blobs
+        self._sends_away = sends_away
         self._store = FailFast(store)
         self._folder = folder
         self._kept = Kept(folder / "kept")
@@ -105,7 +105,7 @@ class CachedStore:
             raise MissingError(f"{name}: not on disk") from exc
 
     async def _read_blob(self, name: str, place: Place, max_bytes: int) -> bytes:
-        path = await self.local_path(name)
+        path = None if self._sends_away else await self.local_path(name)
         if path is not None:
             with contextlib.suppress(FileNotFoundError):  # evicted in this moment
                 return await asyncio.to_thread(_read_file, path, name, max_bytes)
@@ -117,7 +117,7 @@ class CachedStore:
     async def local_path(self, name: str) -> Path | None:
         """Return a file with a blob's verified bytes, or None where they come from the store."""
         place = named(name)
-        if place is None or place.kind is not Kind.blob or not self._keeps_blobs:
+        if place is None or place.kind is not Kind.blob:
             return None
         return await self.blobs.file(name, place.sha256)
 
