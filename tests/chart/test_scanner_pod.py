@@ -14,11 +14,12 @@ import pytest
 from tests.chart.chart import Rendered, case
 from tests.chart.processes import Pod
 from tests.tuf_repository import ChannelRepository
-from tests.updater.clamd_process import need_clamd, short_folder, wait_for
+from tests.updater.clamd_process import Clamd, need_clamd, short_folder, wait_for
 from tests.updater.site import Site, served
 from updater.engines import instream
 from updater.engines.base import Verdict
 
+NAME = "demo-sigmirror-scanner"
 CLEAN = b"a letter of our own, which is to pass whatever a vendor says"
 
 
@@ -34,23 +35,24 @@ def release(site: Site, sequence: int, text: bytes) -> None:
 
 
 class Scanner:
-    """The pod that the chart makes of its scanner values, for one site."""
+    """The pod that the chart makes of one of its sets of values, for one site."""
 
-    def __init__(self, folder: Path, site: Site) -> None:
-        values = case("scanner-values.yaml")
+    def __init__(self, folder: Path, site: Site, name: str = "scanner-values.yaml") -> None:
+        values = case(name)
+        self.port = free_port()
         values["scanner"] |= {
             "channels": ["clamav"],
             "mirrors": [site.url],
             "credential": {"existingSecret": ""},
             "ca": {"existingSecret": ""},
+            "clamd": {"port": self.port},
+            "shared": {"existingClaim": "definitions", "address": f"127.0.0.1:{self.port}"},
         }
-        self.port = free_port()
-        values["scanner"]["clamd"] = {"port": self.port}
         rendered = Rendered.of(values)
-        deployment = rendered.one("Deployment", "demo-sigmirror-scanner")
+        template = dict(rendered.pods())[f"{values['scanner'].get('kind', 'Deployment')}/{NAME}"]
         files = {"root": {"root.json": site.repository.first_root}, "clean": {"letter": CLEAN}}
         loopback = {f"TCPSocket {self.port}": f"TCPSocket {self.port}\nTCPAddr 127.0.0.1"}
-        self.pod = Pod(folder, rendered, deployment["spec"]["template"], files, loopback)
+        self.pod = Pod(folder, rendered, template, files, loopback)
         self._address = instream.Address.parse(f"127.0.0.1:{self.port}")
 
     def finds(self, data: bytes) -> bool:
@@ -140,3 +142,41 @@ def test_clamd_sees_definitions_only_and_nothing_of_the_updaters_state(scanner: 
     assert os.path.commonpath([state, seen]) == str(state)
     assert seen.relative_to(state) == Path("engines/clamd")
     assert not any("credential" in word for word in scanner.pod.words("clamd"))
+
+
+@pytest.mark.slow
+def test_a_job_brings_definitions_to_a_clamd_elsewhere_and_proves_them(site: Site) -> None:
+    need_clamd()
+    release(site, 1, b"the first malware")
+    with short_folder() as folder:
+        job = Scanner(folder, site, "scanner-shared-values.yaml")
+        databases = job.pod.path("updater", "/var/lib/sigupdate/engines/clamd/current")
+        clamd = Clamd(folder, databases, f"TCPSocket {job.port}", "TCPAddr 127.0.0.1")
+        first = job.pod.run("updater")
+        assert (first.returncode, "unproven" in first.stdout) == (6, True), first.stderr
+        clamd.start()
+        try:
+            second = job.pod.run("updater")
+            assert (second.returncode, "proven (marker found)" in second.stdout) == (0, True)
+        finally:
+            clamd.stop()
+
+
+@pytest.mark.slow
+def test_an_updater_on_a_node_keeps_the_nodes_own_clamd(site: Site) -> None:
+    need_clamd()
+    release(site, 1, b"the first malware")
+    with short_folder() as folder:
+        node = Scanner(folder, site, "scanner-nodes-values.yaml")
+        current = node.pod.path("updater", "/var/lib/clamav/sigmirror/engines/clamd/current")
+        assert node.pod.run("install").returncode == 0
+        (folder / "volumes/run").mkdir(exist_ok=True)
+        clamd, log = Clamd(folder, current), folder / "updater.log"
+        clamd.start()
+        (folder / "volumes/run/clamd.ctl").symlink_to(clamd.socket)
+        updater = node.pod.start("updater", log)
+        try:
+            wait_for(lambda: "proven (marker found)" in log.read_text())
+        finally:
+            assert end(updater) == 0
+            clamd.stop()
