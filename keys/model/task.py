@@ -61,8 +61,10 @@ class Task(Told, frozen=True, kw_only=True):
             UsageError: its ``cron`` or ``tz`` is none.
 
         """
+        if now < self.at:
+            return None
         newest = _newest(self.cron, self.tz, min(now, self.ends)) if self.cron else self.at
-        return newest if newest and self.at <= newest <= now else None
+        return newest if newest and self.at <= newest else None
 
     def begins_until(self, due: datetime) -> datetime:
         """Tell until when it may be begun for one time it was due at."""
@@ -194,6 +196,6 @@ def _newest(cron: str, tz: str, now: datetime) -> datetime | None:
         found = next(CronSim(cron, local, reverse=True), None)
     except CronSimError as exc:
         raise UsageError(f"{cron!r}: not a cron expression: {exc}") from exc
-    except (ValueError, OSError, LookupError) as exc:
+    except (ValueError, OSError, LookupError, OverflowError) as exc:
         raise UsageError(f"{tz!r}: not a time zone such as Asia/Tokyo") from exc
     return found.astimezone(UTC) if found else None

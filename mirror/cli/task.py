@@ -141,9 +141,10 @@ def show_(*, config: Path, as_json: bool, id_: str) -> int:
 
 @task.command(epilog="Example: sigmirror task cancel 3fa1 --reason 'not needed'")
 @config_option
+@json_option
 @click.option("--reason", default="", help="Why, for the log.")
 @click.argument("id_", metavar="ID")
-def cancel(*, config: Path, reason: str, id_: str) -> None:
+def cancel(*, config: Path, as_json: bool, reason: str, id_: str) -> None:
     """Hand a task out no more; a host that has it already may still run it."""
     site = open_site(config)
     kept = asyncio.run(asked(site.settings, lambda desk: Tasks(desk.database).find(id_)))
@@ -154,6 +155,10 @@ def cancel(*, config: Path, reason: str, id_: str) -> None:
         )
     by = order(f"sigmirror task cancel {kept.task.id}", reason)
     asyncio.run(take_back(site, kept.task, by=by, now=at))
+    if as_json:
+        told = {**_plain(kept), "cancelled": at}
+        click.echo(msgspec.json.encode(told).decode())
+        return
     click.echo(f"task {kept.task.id}: cancelled")
 
 

@@ -166,6 +166,14 @@ def test_a_task_is_replayed_neither_by_an_earlier_time_nor_by_a_clock_set_back(h
     assert "expired" in told.detail
 
 
+@pytest.mark.parametrize("due", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize("cron", ["", "0 3 * * *"])
+def test_a_time_no_clock_shows_is_refused(host: Host, due: str, cron: str) -> None:
+    signed = host.scene.sign(task(cron=cron, tz="America/New_York", ends=NOW + 9 * DAY))
+    handed = encode(Handed(task=signed, due=datetime.fromisoformat(due)))
+    assert host.outcomes(handed) == ["refused"]
+
+
 def test_the_mirrors_clock_may_be_a_little_ahead(host: Host) -> None:
     host.now = NOW - SKEW + timedelta(seconds=1)
     rules = Rules("mx1", ALL, [])
