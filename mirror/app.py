@@ -23,6 +23,7 @@ from mirror.notices.rounds import Rounds
 from mirror.observer import Observer
 from mirror.promotions import promote_ready
 from mirror.reloads import Reload
+from mirror.rollout import CANARY
 from mirror.schedule import Schedule, schedule_of
 from mirror.watch import Watcher
 from mirror.web import metrics
@@ -122,7 +123,7 @@ class _Mirror:
             if self._desk is None or not (settings.canary and settings.rollout.automatic):
                 continue
             try:
-                hosts = await self._desk.hosts()
+                hosts = await self._desk.hosts(track=CANARY)
                 found = await promote_ready(self._in_force.site, hosts, now=now)
             except Error as exc:
                 structlog.get_logger().error("promotion", cause=str(exc), hint=exc.hint)

@@ -104,14 +104,15 @@ def verify_log(*, config: Path, as_json: bool) -> int:
 
 def _table(found: list[Line], pools: list[str], *, at: datetime) -> Iterator[str]:
     """Write a line for each host, those of a pool below it, and the totals."""
-    members = {line.pool for line in found if line.pool} | {*pools}
-    for name in sorted({line.host for line in found if not line.pool} | members):
-        if name in members:
-            own = [line for line in found if line.pool == name]
+    by_name: dict[str, list[Line]] = {name: [] for name in pools}
+    for line in found:
+        by_name.setdefault(line.pool or line.host, []).append(line)
+    for name, own in sorted(by_name.items()):
+        if name in pools or own[0].pool:
             yield f"{name}  pool, {len({line.host for line in own})} reporting"
             yield from (f"  {_row(line, at)}" for line in own)
         else:
-            yield from (_row(line, at) for line in found if line.host == name)
+            yield from (_row(line, at) for line in own)
     counted = totals(found)
     words = [f"{count} {word}" for word, count in counted.items() if word != "hosts" and count]
     yield f"{counted['hosts']} hosts" + (": " + ", ".join(words) if words else "")

@@ -72,10 +72,10 @@ class Desk:
             tasks = await hand_out(connection, report.host, now=now)
         return Answered(taken=is_new, tasks=tuple(tasks))
 
-    async def hosts(self, name: str = "") -> list[HostRow]:
-        """Return every host by name, or the one of this name."""
+    async def hosts(self, name: str = "", *, track: str = "") -> list[HostRow]:
+        """Return every host by name, the one of this name, or those on a track."""
         async with self.database.reading() as connection:
-            return await read_hosts(connection, name)
+            return await read_hosts(connection, name, track=track)
 
     async def at(self, time: datetime, host: str = "") -> list[Past]:
         """Return what each engine ran at a time, as its host's history tells."""

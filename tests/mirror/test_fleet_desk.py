@@ -117,6 +117,14 @@ async def test_an_engine_that_is_gone_is_listed_no_more(desk: Desk) -> None:
     assert [found.engine for found in (await desk.hosts())[0].engines] == ["clamd"]
 
 
+async def test_hosts_of_a_track_are_read_without_the_others(desk: Desk) -> None:
+    await take(desk, report(1, engines=(engine(track="canary"), engine(engine="yara"))))
+    await take(desk, report(1, host="mx2", engines=(engine(track="stable"),)))
+    (host,) = await desk.hosts(track="canary")
+    assert (host.name, [one.engine for one in host.engines]) == ("mx1", ["clamd", "yara"])
+    assert [one.name for one in await desk.hosts()] == ["mx1", "mx2"]
+
+
 async def test_history_tells_what_ran_at_a_time_and_who_signed_it(desk: Desk) -> None:
     await take(desk, signed(report(1), line(1), line(2)))
     await take(desk, signed(report(2), line(3)))
