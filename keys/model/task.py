@@ -138,7 +138,7 @@ def decode_task(payload: str, what: str) -> Task:
     """
     try:
         task = msgspec.json.decode(payload, type=Task)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise FormatError(f"{what}: not a task: {exc}") from exc
     if task.schema > TASK_SCHEMA:
         raise FormatError(
@@ -156,7 +156,7 @@ def decode_answer(data: bytes) -> Answer:
     """
     try:
         return msgspec.json.decode(data, type=Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise FormatError(f"the mirror's answer to a report: {exc}") from exc
 
 
@@ -169,7 +169,7 @@ def decode_handed(data: bytes) -> Handed:
     """
     try:
         return msgspec.json.decode(data, type=Handed)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise FormatError(f"not a task that a mirror hands out: {exc}") from exc
 
 

@@ -148,7 +148,7 @@ def _opened(data: bytes, what: str) -> Envelope:
     try:
         body = base64.b64decode(b"".join(lines[1:-2]), validate=True)
         envelope = msgspec.json.decode(body, type=Envelope)
-    except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise LicenceError(f"{what}: edited: {exc}", hint=_AS_DELIVERED) from exc
     if armour(envelope) != b"\n".join(lines):
         raise LicenceError(f"{what}: edited: not as it was written", hint=_AS_DELIVERED)

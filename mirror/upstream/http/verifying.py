@@ -160,7 +160,7 @@ class Verifier:
         data = await self.fetch(self.release, MAX_RELEASE_BYTES)
         try:
             found = msgspec.json.decode(data, type=_GithubRelease)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise FormatError(
                 f"{self.release.path}: not a release of GitHub's API but {describe(data)}"
             ) from None
