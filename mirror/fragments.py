@@ -20,7 +20,8 @@ from keys.model.fragment import (
     generally,
 )
 from keys.model.release import decode, encode
-from mirror.edition import Order
+from mirror.edition import Edition, Order
+from mirror.journal import Entry
 from mirror.policy import Policies
 
 EVERYBODY = "all"
@@ -58,6 +59,35 @@ class Sections:
         return sorted({key for _, key in self.rows() if generally(key) not in SAFE_SETTINGS})
 
 
+Change = Callable[[Sections], Sections]
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What a change makes of what is published; without ``changes`` all stays as it is."""
+
+    sequence: int
+    sections: Sections
+    changes: tuple[str, ...] = ()
+    data: bytes = b""
+
+    def entry(self, edition: Edition) -> Entry:
+        """Write the line of the publish log."""
+        told = "; ".join(self.changes)[:MAX_LOGGED]
+        return edition.entry("config", sequence=self.sequence, name=told)
+
+    def notes(self) -> Iterator[str]:
+        """Say of which settings not every host takes notice."""
+        for key in self.sections.only_named() if self.changes else ():
+            yield f"{key}: only hosts whose remote_settings.allow names it take it"
+        for change in self.changes:
+            who, _, rest = change[2:].partition(": ")
+            key = rest.partition(" = ")[0]
+            for name, own in self.sections.hosts.items() if who == EVERYBODY else ():
+                if {key, generally(key)} & own.keys():
+                    yield f"{name} keeps its own {key}"
+
+
 class Fragments:
     """The fragment of the site's own repository."""
 
@@ -73,10 +103,17 @@ class Fragments:
         """
         return _parsed(await self._policies.document(FRAGMENT_TARGET, max_bytes=MAX_FRAGMENT_BYTES))
 
-    async def change(
-        self, change: Callable[[Sections], Sections], *, by: Order, now: datetime
-    ) -> bool:
-        """Publish what ``change`` makes of it under the next number; tell whether it differs.
+    async def preview(self, change: Change, *, now: datetime) -> Next:
+        """Tell what a change would publish.
+
+        Raises:
+            SettingsError, LimitError: as ``change``.
+
+        """
+        return _next(await self.read(), change, now)
+
+    async def change(self, change: Change, *, by: Order, now: datetime) -> Next:
+        """Publish what ``change`` makes of it under the next number, if it differs.
 
         Raises:
             SettingsError: a key no site can set, or a value it cannot have.
@@ -84,24 +121,32 @@ class Fragments:
             Error: nothing was published.
 
         """
-        sequence, changes = 0, ""
+        made = await self.preview(change, now=now)
+        if not made.changes:
+            return made
 
         def rewrite(data: bytes | None) -> bytes:
-            nonlocal sequence, changes
-            known = _parsed(data)
-            before = Sections.of(known)
-            after = change(before)
-            if data is not None and after == before:
-                return data
-            sequence = (known.sequence if known else 0) + 1
-            changes = "; ".join(differences(before, after))[:MAX_LOGGED]
-            return encode(numbered(after, sequence, now))
+            nonlocal made
+            made = _next(_parsed(data), change, now)
+            return made.data or data or b""  # where nothing was published, something changes
 
-        return await self._policies.rewrite(
-            FRAGMENT_TARGET, rewrite,
-            lambda edition: edition.entry("config", sequence=sequence, name=changes),
-            by=by, now=now, max_bytes=MAX_FRAGMENT_BYTES,
-        )  # fmt: skip
+        def line(edition: Edition) -> Entry:
+            return made.entry(edition)
+
+        await self._policies.rewrite(
+            FRAGMENT_TARGET, rewrite, line, by=by, now=now, max_bytes=MAX_FRAGMENT_BYTES
+        )
+        return made
+
+
+def _next(known: Fragment | None, change: Change, now: datetime) -> Next:
+    before = Sections.of(known)
+    after = change(before)
+    changes = tuple(differences(before, after))
+    sequence = known.sequence if known else 0
+    if not changes:
+        return Next(sequence, after)
+    return Next(sequence + 1, after, changes, encode(numbered(after, sequence + 1, now)))
 
 
 def numbered(sections: Sections, sequence: int, now: datetime) -> Fragment:

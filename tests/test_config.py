@@ -46,6 +46,9 @@ def test_a_fleet_follows_its_sites_settings_and_says_which_host_does_not(
     assert "would be published" in config(
         fleet, "set", "limits.max_attempts", "5", "--all", "--dry-run"
     )
+    assert "fragment 0: unchanged" in config(
+        fleet, "unset", "jitter_seconds", "--all", "--reason", "none is set"
+    )
     assert "nothing is set" in config(fleet, "show")
     said = config(fleet, "set", "limits.max_attempts", "5", "--all", "--reason", "slow link")
     assert said == "+ all: limits.max_attempts = 5\nfragment 1: published\n"
@@ -68,6 +71,10 @@ def test_a_fleet_follows_its_sites_settings_and_says_which_host_does_not(
     assert "refused there: fragment 2" in fleet.sigmirror("host", "show", "mx2")
     assert "# in force on 1 of 2 hosts that told\n# refused by mx2\n" in config(fleet, "show")
     assert "fragment 2 refused" in mx2.sigupdate("status")
+
+    assert "fragment 2: unchanged" in config(
+        fleet, "unset", "jitter_seconds", "--all", "--reason", "none is set"
+    )
 
     (tmp_path / "fleet.toml").write_text("[all]\nlimits.max_attempts = 6\n")
     pushed = config(fleet, "push", tmp_path / "fleet.toml", "--reason", "tidied")

@@ -1,7 +1,7 @@
 """`sigmirror config`: settings that the site signs for its hosts."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,8 @@ from mirror import fragments
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.fleet.asking import known_hosts
 from mirror.fleet.ledger import hosts_record
-from mirror.fragments import Fragments, Sections
+from mirror.fragments import Change, Fragments, Next, Sections
 from mirror.site import MirrorSite
-
-Change = Callable[[Sections], Sections]
 
 hosts_option = click.option(
     "--hosts", "named", multiple=True, help="Names of hosts or pools, separated by commas."
@@ -150,35 +148,29 @@ def _unknown(site: MirrorSite, names: Sequence[str]) -> list[str]:
 
 def _publish(site: MirrorSite, change: Change, how: _How) -> None:
     """Publish a change, or only say what it would be."""
-    if not (how.reason or how.dry_run):
+    published = Fragments(site.policies)
+    if how.dry_run:
+        _tell(asyncio.run(published.preview(change, now=now())), how)
+        return
+    if not how.reason:
         raise UsageError("--reason: say why, for the publish log")
-    known = asyncio.run(Fragments(site.policies).read())
-    before, after = Sections.of(known), change(Sections.of(known))
-    made = fragments.numbered(after, (known.sequence if known else 0) + 1, now())
-    lines = list(fragments.differences(before, after))
-    changed = bool(lines)
-    if changed and not how.dry_run:
-        by = order(f"sigmirror {how.command}", how.reason)
-        changed = asyncio.run(Fragments(site.policies).change(change, by=by, now=now()))
-    sequence = made.sequence if changed else known.sequence if known else 0
-    notes = after.only_named() if changed else []
-    _tell(sequence, lines, notes, how, changed=changed)
+    by = order(f"sigmirror {how.command}", how.reason)
+    _tell(asyncio.run(published.change(change, by=by, now=now())), how)
 
 
-def _tell(sequence: int, lines: list[str], notes: list[str], how: _How, *, changed: bool) -> None:
+def _tell(made: Next, how: _How) -> None:
+    changed, notes = bool(made.changes), list(made.notes())
     if how.as_json:
         row = {
-            "fragment": sequence, "changed": changed, "dry_run": how.dry_run,
-            "differences": lines, "only_where_named": notes,
+            "fragment": made.sequence, "changed": changed, "dry_run": how.dry_run,
+            "differences": made.changes, "notes": notes,
         }  # fmt: skip
         click.echo(msgspec.json.encode(row).decode())
         return
-    for line in lines:
+    for line in (*made.changes, *(f"note: {note}" for note in notes)):
         click.echo(line)
-    for key in notes:
-        click.echo(f"note: {key}: only hosts whose remote_settings.allow names it take it")
     word = ("would be published" if how.dry_run else "published") if changed else "unchanged"
-    click.echo(f"fragment {sequence}: {word}")
+    click.echo(f"fragment {made.sequence}: {word}")
 
 
 def _told(site: MirrorSite) -> dict[str, SettingsTold]:

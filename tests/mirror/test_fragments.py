@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from keys.errors import LimitError, SettingsError
 from keys.model.fragment import NAMED_SETTINGS, SAFE_SETTINGS, Value
-from mirror.fragments import Sections, differences, from_toml, numbered, shown, to_toml, value_of
+from mirror.fragments import (
+    Next,
+    Sections,
+    differences,
+    from_toml,
+    numbered,
+    shown,
+    to_toml,
+    value_of,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), max_size=20)
@@ -90,6 +99,17 @@ def test_a_fragment_larger_than_hosts_read_is_not_signed() -> None:
     hosts = {f"mx{n}": {"ca_file": "/" + "x" * 900} for n in range(300)}
     with pytest.raises(LimitError, match="MAX_FRAGMENT_BYTES"):
         numbered(Sections({}, hosts), 1, NOW)
+
+
+def test_hosts_that_keep_their_own_value_are_named() -> None:
+    hosts: dict[str, dict[str, Value]] = {
+        "mx1": {"engine.*.track": "canary"}, "mx2": {"engine.clamd.track": "canary"},
+        "mx3": {"jitter_seconds": 1},
+    }  # fmt: skip
+    made = Next(2, Sections({}, hosts), ('+ all: engine.clamd.track = "stable"',))
+    assert list(made.notes()) == [
+        "mx1 keeps its own engine.clamd.track", "mx2 keeps its own engine.clamd.track",
+    ]  # fmt: skip
 
 
 def test_a_change_is_told_value_by_value() -> None:

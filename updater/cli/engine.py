@@ -7,7 +7,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from keys.errors import StateError, UsageError
+from keys.errors import SettingsError, StateError, UsageError
 from updater.cli.host import Host, complain, now, say
 from updater.cli.options import config_option, engine_option, json_option
 from updater.place import last_run
@@ -47,6 +47,9 @@ def prove(
         from updater.cli.plain import prove as look  # noqa: PLC0415 - few hosts are plain
 
         return look(clamd_config, socket, with_marker=marker, as_json=as_json)
+    if _is_plain(config):
+        hint = "on a host without any: `sigupdate prove --engine clamd`"
+        raise SettingsError(f"{config}: there is no such file", hint=hint)
     host = Host.load(config)
     reports = [turn.take(None) for turn in host.turns(at=now(), only=engine)]
     try:
