@@ -1,6 +1,7 @@
 """Repositories copied from store to store, cut at every request, damaged, contended for."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from keys import console
 from keys.errors import (
     DigestError,
     Error,
@@ -18,7 +20,9 @@ from keys.errors import (
     TrustError,
     UsageError,
 )
+from keys.model.handover import Handover
 from keys.signing.publisher import Changes
+from mirror.cli import sigmirror
 from mirror.edition import Editions
 from mirror.handover import Handing, take_back
 from mirror.intake import Label
@@ -26,6 +30,7 @@ from mirror.publish import Publishing
 from mirror.repository import StoredRepository
 from mirror.storage import FilesystemStore, Stat, Store
 from mirror.transfer import MAX_HELD_BYTES, Transfer
+from tests.mirror.operator import Operator
 from tests.mirror.site import BY, NOW, Client, Mirror, candidate
 
 LARGE = b"large" * (MAX_HELD_BYTES // 5 + 1)
@@ -323,3 +328,63 @@ async def test_a_publish_under_way_during_a_handover_loses_or_comes_before_it(mo
     signed = edition.publisher.publish(Changes(taken=edition.in_force.taken, anew=True), now=NOW)
     assert signed
     assert await asyncio.to_thread(move.gets) == b"rule one"
+
+
+async def test_what_a_vendor_signs_is_copied_as_far_as_it_was_brought_here(move: Move) -> None:
+    """A cascading mirror holds all metadata, and the files that it may have and wants."""
+    here = move.mirror.folder / "r"
+    (here / "site").rename(here / "av")
+    (missing,) = here.glob("av/targets/inhouse/files/*.a.yar")
+    missing.unlink()
+    assert await move.transfer().repositories() == ("av",)
+    copied = await move.transfer().copy("av")
+    assert copied.absent == 1
+    copies = {path.relative_to(move.there.folder) for path in move.there.folder.glob("r/av/**/*.*")}
+    assert copies >= {
+        path.relative_to(move.mirror.folder)
+        for path in here.glob("av/targets/**/*.*")
+        if path.is_file()
+    }
+
+
+class Typist:
+    """Somebody who types commands for the mirror of an operator, and for another place."""
+
+    def __init__(self, operator: Operator, capsys: pytest.CaptureFixture[str]) -> None:
+        self.operator = operator
+        self._capsys = capsys
+
+    def types(self, *words: object, code: int = 0) -> str:
+        arguments = [str(word) for word in words]
+        found = console.exit_code(sigmirror, program="sigmirror", arguments=arguments)
+        output = self._capsys.readouterr()
+        assert found == code, output.err
+        return output.out + output.err
+
+
+@pytest.fixture
+def typist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Typist:
+    return Typist(Operator(tmp_path, capsys), capsys)
+
+
+def test_a_handover_is_typed_given_up_and_handed_back(typist: Typist, tmp_path: Path) -> None:
+    operator, new, store = typist.operator, tmp_path / "new.toml", tmp_path / "new"
+    new.write_text(operator.config.read_text().replace(f"{operator.mirror.folder}", f"{store}"))
+    assert "settings and keys" in typist.types("copy", operator.config, store, "--handover", code=2)
+    assert "same place" in typist.types("copy", operator.config, operator.mirror.folder, code=2)
+    assert "nothing is handed over" in typist.types(
+        "unseal", operator.config, "--lost", "--why", "x", code=2
+    )
+    repository = operator.mirror.repository
+    asyncio.run(repository.seal(Handover(NOW, "somebody", "elsewhere")))
+    assert "handed over to elsewhere" in typist.types("pull", "--config", operator.config, code=2)
+    assert "already" in typist.types("copy", operator.config, new, "--handover", code=2)
+    assert "name DST" in typist.types("unseal", operator.config, "--why", "gone", code=2)
+    assert "signed here again" in typist.types("unseal", operator.config, store, "--why", "gone")
+    told = json.loads(typist.types("copy", operator.config, new, "--handover", "--json"))
+    assert told["handed_over"] == f"file://{store}"
+    assert "has taken over" in typist.types("unseal", operator.config, new, "--why", "x", code=2)
+    (store / "keys").symlink_to(operator.mirror.folder / "keys")
+    assert "here nothing is signed" in typist.types("copy", new, operator.config, "--handover")
+    (operator.drop / "a.rules").write_text("rule one")
+    assert "published" in typist.types("pull", "--config", operator.config)
