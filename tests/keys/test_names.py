@@ -2,7 +2,7 @@ import re
 import string
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.errors import NameRefusedError
@@ -69,8 +69,7 @@ def test_publishing_any_accepted_path_is_plain_and_reversible(path: str) -> None
     try:
         published = names.publish_path(path)
     except NameRefusedError:
-        assume(False)
-        raise
+        return
     assert set(published) <= set(string.ascii_letters + string.digits + "._+@-/")
     back = re.sub(
         "(?:@[0-9A-F]{2})+", lambda m: bytes.fromhex(m[0].replace("@", "")).decode(), published
