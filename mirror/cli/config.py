@@ -12,7 +12,7 @@ import msgspec
 
 from keys import settings as toml
 from keys.errors import UsageError
-from keys.model.fragment import Fragment, check_key
+from keys.model.fragment import NAMED_SETTINGS, SAFE_SETTINGS, Fragment, check_key
 from keys.model.report import SettingsTold
 from mirror import fragments
 from mirror.cli.options import config_option, json_option, now, open_site, order
@@ -126,6 +126,22 @@ def show(*, config: Path, as_json: bool, host: str) -> None:
         return
     for line in _lines(published, told):
         click.echo(line)
+
+
+@fleet_config.command(epilog="Example: sigmirror config keys")
+@json_option
+def keys(*, as_json: bool) -> None:
+    """List what can be set, within which bounds, and what a host has to allow by name first."""
+    safe = {key: msgspec.json.schema(kind) for key, kind in SAFE_SETTINGS.items()}
+    if as_json:
+        row = {"safe": safe, "only_where_named": sorted(NAMED_SETTINGS)}
+        click.echo(msgspec.json.encode(row).decode())
+        return
+    for key, schema in sorted(safe.items()):
+        bounds = f", {schema['minimum']} to {schema['maximum']}" if "minimum" in schema else ""
+        click.echo(f"{key}  {schema['type']}{bounds}")
+    for key in sorted(NAMED_SETTINGS):
+        click.echo(f"{key}  only where remote_settings.allow names it")
 
 
 def _names(named: Sequence[str], *, everybody: bool) -> tuple[str, ...]:

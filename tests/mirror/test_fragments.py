@@ -1,14 +1,17 @@
 """Settings for hosts as an operator writes them: TOML, one value, what a change says."""
 
+import json
 import string
 from datetime import UTC, datetime
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.errors import LimitError, SettingsError
 from keys.model.fragment import NAMED_SETTINGS, SAFE_SETTINGS, Value
+from mirror.cli.config import keys
 from mirror.fragments import (
     Next,
     Sections,
@@ -110,6 +113,14 @@ def test_hosts_that_keep_their_own_value_are_named() -> None:
     assert list(made.notes()) == [
         "mx1 keeps its own engine.clamd.track", "mx2 keeps its own engine.clamd.track",
     ]  # fmt: skip
+
+
+def test_what_can_be_set_is_listed_with_its_bounds() -> None:
+    text = CliRunner().invoke(keys, []).output
+    assert "interval_seconds  integer, 10 to 86400\n" in text
+    assert "mirrors  only where remote_settings.allow names it\n" in text
+    told = json.loads(CliRunner().invoke(keys, ["--json"]).output)
+    assert {*told["safe"], *told["only_where_named"]} == {*SAFE_SETTINGS, *NAMED_SETTINGS}
 
 
 def test_a_change_is_told_value_by_value() -> None:
