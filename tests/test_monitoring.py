@@ -2,6 +2,10 @@
 
 import json
 import re
+import shutil
+import socket
+import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -73,9 +77,7 @@ def drops(fleet: Fleet, text: str, event: str) -> None:
 
 def scrape(fleet: Fleet) -> str:
     assert fleet.process
-    url = f"http://{fleet.process.metrics_address}/metrics"
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        return str(answer.read().decode())
+    return fetch(fleet.process.metrics_address)
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +229,33 @@ def test_a_text_file_follows_whatever_becomes_of_a_run(fleet: Fleet, tmp_path: P
     done = run("sigupdate", "run", "--textfile", tmp_path / "none/x.prom", "--config", config)
     assert (done.returncode, done.stderr.startswith("warning: metrics.textfile: ")) == (0, True)
     assert "error: metrics.textfile: " in refused(host, tmp_path / "x.txt")
+
+
+def test_node_exporter_shows_what_the_text_file_says(host: Host) -> None:
+    program = "prometheus-node-exporter"
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed: apt-get install {program}")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    words = [f"--web.listen-address={address}", "--collector.disable-defaults"]
+    words += ["--collector.textfile", f"--collector.textfile.directory={host.folder}"]
+    with subprocess.Popen([program, *words], stderr=subprocess.DEVNULL) as exporter:
+        try:
+            wait_for(lambda: "sigupdate_engine_proven" in fetch(address), "node_exporter")
+            lines = fetch(address).splitlines()
+        finally:
+            exporter.terminate()
+    assert "node_textfile_scrape_error 0" in lines
+    told = {(one.name, frozenset(one.labels)) for one in samples(shown(host))}
+    assert told <= {(one.name, frozenset(one.labels)) for one in samples("\n".join(lines))}
+
+
+def fetch(address: str) -> str:
+    try:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
+            return str(answer.read().decode())
+    except urllib.error.URLError:
+        return ""
 
 
 def refused(host: Host, path: Path) -> str:
