@@ -32,9 +32,13 @@ _OF_HOSTS = frozenset({"canary-failed", "host-stale", "host-unproven"})
 class Observer:
     """Reads when it is asked and what it read last is old; hands out the last that was read."""
 
-    def __init__(self, site: Callable[[], MirrorSite], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, site: Callable[[], MirrorSite], clock: Callable[[], datetime], *,
+        first_seconds: float = FIRST_SECONDS,
+    ) -> None:  # fmt: skip
         self._site = site
         self._clock = clock
+        self._first_seconds = first_seconds
         self._lock = threading.Lock()
         self._read = threading.Event()
         self._reading = False
@@ -47,7 +51,7 @@ class Observer:
             if not self._reading and time.monotonic() >= self._due:
                 self._reading = True
                 threading.Thread(target=self._guarded, name="observer", daemon=True).start()
-        self._read.wait(FIRST_SECONDS)
+        self._read.wait(self._first_seconds)
         return self._found
 
     def _guarded(self) -> None:

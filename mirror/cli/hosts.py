@@ -31,7 +31,7 @@ from mirror.settings import load
 def hosts(*, config: Path, as_json: bool, stale: timedelta | None, channel: str) -> int:
     """List what every host runs and whether that is proven.
 
-    Exit code 1 when one is stale, unproven, rolled back or silent.
+    Exit code 1 when one is silent, stale, unproven, rolled back or flapping.
     """
     settings = load(config)
     limit = stale or timedelta(hours=settings.fleet.stale_hours)
