@@ -119,7 +119,7 @@ def check_key(key: str) -> str:
         close = difflib.get_close_matches(general, known, n=1)
         raise SettingsError(
             f"{key}: no setting that a site can set",
-            hint=f"perhaps {close[0]}" if close else "`sigmirror config keys` lists those there are",
+            hint=f"perhaps {close[0]}" if close else "see `sigmirror config keys`",
         )
     return general
 
