@@ -4,6 +4,7 @@ Real `sigmirror run` and `sigupdate` processes; definitions are served whatever 
 """
 
 import contextlib
+import http.client
 import json
 import shutil
 import sqlite3
@@ -20,7 +21,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from keys.model.release import encode
-from keys.model.report import HistoryTail, HostReport, signed_text
+from keys.model.report import MAX_REPORT_BYTES, HistoryTail, HostReport, signed_text
 from tests.fleet import BIN, Fleet, Host
 from tests.mirror import postgres
 from tests.mirror.serving import Process, wait_for
@@ -115,6 +116,19 @@ def test_a_report_nobody_could_have_written_harms_nobody_else(
         assert "every signature holds" in fleet.sigmirror("verify-log")
         assert fleet.process
         assert not [one for one in fleet.process.events("request") if one["status"] >= 500]
+
+
+def test_a_report_without_end_is_refused_at_its_limit(fleet: Fleet) -> None:
+    fleet.host("endless")
+    headers = {"Authorization": basic(fleet.credential("endless")), "Transfer-Encoding": "chunked"}
+    connection = http.client.HTTPConnection(fleet.url.removeprefix("http://"), timeout=60)
+    pieces = [b" " * (MAX_REPORT_BYTES // 4)] * 4 + [b" "]
+    try:
+        path = "/v1/hosts/endless"
+        connection.request("POST", path, iter(pieces), headers, encode_chunked=True)
+        assert connection.getresponse().status == 413
+    finally:
+        connection.close()
 
 
 def test_a_hosts_words_forge_no_line_and_move_no_cursor(fleet: Fleet) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from keys.errors import SettingsError, SignatureError, StateError
@@ -221,6 +223,25 @@ async def test_a_database_is_opened_again_with_all_it_holds(tmp_path: Path) -> N
         assert plain.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
     plain.close()
     assert max(path.stem[:4] for path in MIGRATIONS.glob("versions/0*.py")) == HEAD
+
+
+async def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/fleet.db"
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    plain = sa.create_engine(url)
+    with plain.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        values = "'mx1', :now, :now, :now, 'aa', 1, '', '', 0, :now, '', 7, 3, '', '', ''"
+        connection.execute(sa.text(f"INSERT INTO hosts VALUES ({values})"), {"now": str(NOW)})  # noqa: S608 - our own
+    plain.dispose()
+    database = Database(url)
+    await database.connect()
+    (host,) = await Desk(database).hosts()
+    assert (host.name, host.seats, host.settings, host.turns) == ("mx1", 3, None, ())
+    assert await take(Desk(database), report(2))
+    await database.close()
 
 
 async def test_a_mirrors_own_database_is_read_by_its_owner_only(tmp_path: Path) -> None:
