@@ -10,6 +10,7 @@ import contextlib
 import functools
 import secrets
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from mirror.storage.s3 import MAX_CONNECTIONS, Bucket, Endpoint
 
 PART_BYTES = 32 << 20  # a larger object is sent in parts of this size
 KEEP_UPLOADS = timedelta(hours=24)  # another machine's writer may be at work on a younger one
+PARTS_AHEAD = 3  # that are asked for while one is taken
 PROBES = ".probes"  # no object's name lies in a hidden folder
 _Result = TypeVar("_Result")
 
@@ -93,9 +95,20 @@ class BucketStore:
         """Stream the bytes from ``start`` to before ``stop``, all from one version."""
         key = self._key(name)
         found = await self._link.run(self._bucket.stat, key)
-        for place in range(start, min(stop, found.length), CHUNK_BYTES):
-            end = min(place + CHUNK_BYTES, stop, found.length)
-            yield await self._link.run(self._bucket.part, key, place, end, found.version)
+        last, coming = min(stop, found.length), deque[asyncio.Task[bytes]]()
+        try:
+            for place in range(start, last, CHUNK_BYTES):
+                end = min(place + CHUNK_BYTES, last)
+                part = self._link.run(self._bucket.part, key, place, end, found.version)
+                coming.append(asyncio.create_task(part))
+                if len(coming) == PARTS_AHEAD:
+                    yield await coming.popleft()
+            while coming:
+                yield await coming.popleft()
+        finally:
+            for task in coming:
+                task.cancel()
+            await asyncio.gather(*coming, return_exceptions=True)
 
     async def create(self, name: str, content: bytes | Path) -> None:
         """Add an object; a large one in parts."""

@@ -18,7 +18,7 @@ from keys.errors import DigestError, MissingError, StoreError
 from mirror.storage.base import ReadableStore, Stat
 from mirror.web.cache.disk import DiskCache
 
-MAX_FETCHES = 8  # at once
+MAX_FETCHES = 4  # at once: others, and the next look at the timestamp, find a connection, too
 DAMAGED_SECONDS = 30.0  # an object that is not what its name says is left alone
 MAX_REMEMBERED = 1024
 
