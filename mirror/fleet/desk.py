@@ -186,7 +186,7 @@ async def _append(
     before = last or await _last_link(connection, table, host)
     chain = link(before, now, body)
     row = {"host": host, "received": now, "body": body, "before": before, "chain": chain, **more}
-    await connection.execute(table.insert().values(**row))
+    await connection.execute(table.insert(), row)
     return chain
 
 
