@@ -1,5 +1,6 @@
 """The chart, rendered by helm's own code without a cluster."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,10 @@ import yaml
 CHART = Path(__file__).parents[2] / "helm"
 CASES = sorted(path.name for path in (CHART / "ci").glob("*-values.yaml"))
 NAME, NAMESPACE = "demo", "prod"
+MIRROR = "demo-sigmirror"
+PULLER, SCANNER = f"{MIRROR}-puller", f"{MIRROR}-scanner"
+OLDEST, NEWEST = "1.27", "1.37"  # that Chart.yaml takes, and that there are schemas of
+CUSTOM = "monitoring.coreos.com/v1"  # the Prometheus operator's: no cluster has it by itself
 
 Document = dict[str, Any]
 
@@ -23,9 +28,28 @@ def helm() -> Any:
 
 
 def case(name: str) -> Document:
-    """Read one of the files of values that the chart is tried with."""
-    found: Document = yaml.safe_load((CHART / "ci" / name).read_text())
+    """Read one of the files of values that the chart is tried with; "" for no values."""
+    found: Document = yaml.safe_load((CHART / "ci" / name).read_text()) if name else {}
     return found
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Document:
+    """Lay values over others, as helm does with several files."""
+    found = copy.deepcopy(dict(base))
+    for key, value in over.items():
+        is_table = isinstance(value, dict) and isinstance(found.get(key), dict)
+        found[key] = merged(found[key], value) if is_table else value
+    return found
+
+
+def validate(document: Document, version: str) -> None:
+    """Hold a manifest against a version's schemas; a key that it does not know is refused."""
+    schemas = pytest.importorskip(
+        "kubernetes_validate",
+        reason="kubernetes-validate is not installed: uv sync --all-extras --group chart",
+    )
+    if document["apiVersion"] != CUSTOM:
+        schemas.validate(document, version, strict=True)
 
 
 @dataclass(frozen=True)
