@@ -8,6 +8,8 @@ a busy machine changes it little. ``pytest --durations=50 -m "not slow"`` tells 
 MODULES = frozenset(
     {
         "tests/chart/test_chart.py",
+        "tests/chart/test_parts.py",
+        "tests/chart/test_values.py",
         "tests/keys/test_vendor_flips.py",
         "tests/mirror/test_access.py",
         "tests/mirror/test_clamav_contracts.py",
