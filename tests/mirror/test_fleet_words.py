@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.dialects import sqlite
 
+from keys.model.report import EngineTold, HostReport, TroubleTold
 from mirror.fleet.explanation import Explanation, Offered, explain
 from mirror.fleet.health import Health, lines, totals
+from mirror.fleet.newest import printable
 from mirror.fleet.rate import Rate
 from mirror.fleet.roster import EngineRow, HostRow, Load, Turn
+from mirror.fleet.tables import Time
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -136,3 +142,35 @@ def test_a_burst_is_allowed_and_then_a_steady_rate() -> None:
     assert rate.wait("a", now=2.0) == 0.0
     rate.wait("c", now=2.0)
     assert rate.wait("b", now=2.0) == 0.0  # forgotten: memory is bounded
+
+
+INSTANTS = st.datetimes(
+    timezones=st.integers(-14 * 60 + 1, 14 * 60 - 1).map(lambda m: timezone(timedelta(minutes=m)))
+)
+
+
+@given(INSTANTS, INSTANTS)
+def test_every_instant_is_kept_and_sorts_as_text(one: datetime, other: datetime) -> None:
+    kept, dialect = Time(), sqlite.dialect()
+    texts = [kept.process_bind_param(instant, dialect) for instant in (one, other)]
+    read = [kept.process_result_value(text, dialect) for text in texts]
+    assert [len(text or "") for text in texts] == [27, 27]
+    assert (texts[0] or "") <= (texts[1] or "") or one >= other
+    for instant, found in zip((one, other), read, strict=True):
+        assert found is not None
+        assert found == instant or found.year in {1, 9999}  # UTC has no name for it
+
+
+@given(st.text(), st.text())
+def test_what_a_host_writes_is_printable_and_otherwise_as_it_wrote_it(
+    system: str, engine: str
+) -> None:
+    told = EngineTold(engine=engine, troubles=(TroubleTold(message=system),))
+    report = HostReport(host="mx1", series="aa", number=1, at=NOW, system=system, engines=(told,))
+    plain = printable(report)
+    (found,) = plain.engines
+    words = (plain.system, found.engine, found.troubles[0].message)
+    assert all(word.isprintable() for word in words)
+    assert printable(plain) == plain
+    if system.isprintable() and engine.isprintable():
+        assert plain == report
