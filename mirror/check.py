@@ -189,7 +189,9 @@ def _upstreams(site: MirrorSite) -> Iterator[Error]:
         for key, value in named:
             if value and not Path(value).exists():
                 yield SettingsError(f"upstream {upstream.name}: {key}: {value}: does not exist")
-        if not [*upstream_problems(upstream)]:  # else told already, and not to be opened
+        if [*upstream_problems(upstream)]:  # told already: it is not opened
+            yield from _raised(partial(site.licence, upstream))
+        else:
             yield from list(_clamav(upstream)) or _raised(partial(_open, site, upstream))
 
 

@@ -163,7 +163,7 @@ class MirrorSite:
 
         """
         settings = self.upstream_settings(name)
-        licence = self._licence(settings)
+        licence = self.licence(settings)
         return Ingest(
             settings=settings,
             upstream=self._upstream(settings, licence),
@@ -185,7 +185,13 @@ class MirrorSite:
             canary=self.settings.canary,
         )
 
-    def _licence(self, upstream: UpstreamSettings) -> LicenceSettings | None:
+    def licence(self, upstream: UpstreamSettings) -> LicenceSettings | None:
+        """Return the licence that an upstream is bound to, if any.
+
+        Raises:
+            SettingsError: none has that name.
+
+        """
         if not upstream.licence:
             return None
         for licence in self.settings.licence:
