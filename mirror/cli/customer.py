@@ -11,7 +11,7 @@ from keys.credentials import read_secret
 from keys.errors import UsageError
 from keys.model.licence import Licence
 from keys.trust.licence import Issuers, read_file, verify
-from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.cli.options import config_option, json_option, now, open_in_charge, open_site
 from mirror.cli.rows import show
 from mirror.fleet.customers import Customer, Customers
 from mirror.fleet.ledger import customers_record
@@ -49,7 +49,7 @@ def add_customer(
     *, config: Path, licence_file: Path, issuer: Path | None, password_file: Path, username: str
 ) -> None:
     """Admit the customer USERNAME; the password is kept as scrypt."""
-    site, password, at = open_site(config), read_secret(password_file), now()
+    site, password, at = open_in_charge(config), read_secret(password_file), now()
     licence = _verified(site, licence_file, issuer)
     _change_customers(site, lambda known: known.add(username, licence, password, now=at))
     click.echo(f"added {username}: {_covered(licence)}")
@@ -62,7 +62,7 @@ def add_customer(
 @click.argument("username")
 def renew_customer(*, config: Path, licence_file: Path, issuer: Path | None, username: str) -> None:
     """Hold a further licence of the customer USERNAME; the password stays."""
-    site = open_site(config)
+    site = open_in_charge(config)
     licence = _verified(site, licence_file, issuer)
     _change_customers(site, lambda known: known.renew(username, licence))
     click.echo(f"renewed {username}: {_covered(licence)}")
@@ -73,7 +73,7 @@ def renew_customer(*, config: Path, licence_file: Path, issuer: Path | None, use
 @click.argument("username")
 def remove_customer(*, config: Path, username: str) -> None:
     """Admit the customer USERNAME no longer."""
-    _change_customers(open_site(config), lambda known: known.remove(username))
+    _change_customers(open_in_charge(config), lambda known: known.remove(username))
     click.echo(f"removed {username}")
 
 

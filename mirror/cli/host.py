@@ -14,7 +14,7 @@ from keys.credentials import Secret
 from keys.errors import StateError, UsageError
 from keys.invitation import Invitation
 from mirror.cli.credentials import check_place, hand_over, handing_over, read_names
-from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.cli.options import config_option, json_option, now, open_in_charge, open_site
 from mirror.cli.rows import show
 from mirror.fleet.asking import asked, has_desk
 from mirror.fleet.hosts import Host, Hosts, Invited
@@ -72,7 +72,7 @@ def add_host(
         raise UsageError("give either NAME or --from FILE")
     if names_file is None:
         check_place(out)
-        with hosts_record(open_site(config).settings).replacing() as record:
+        with hosts_record(open_in_charge(config).settings).replacing() as record:
             record.value, secret = record.value.add(name, now=now(), pool=pool)
         _hand_over(name, secret, out)
     elif out is None:
@@ -82,7 +82,7 @@ def add_host(
 
 
 def _add_all(config: Path, names: list[str], out: Path, *, pool: bool) -> None:
-    file = hosts_record(open_site(config).settings)
+    file = hosts_record(open_in_charge(config).settings)
     with file.changing() as hosts:
         after, secrets = hosts.add_all(names, now=now(), pool=pool)
         with handing_over(out, secrets) as written:
@@ -102,7 +102,7 @@ def invite_host(*, config: Path, out: Path | None, expires: timedelta, name: str
     It carries the sha256 of the site's root, so the host needs nothing else to trust this mirror.
     """
     check_place(out)
-    site = open_site(config)
+    site = open_in_charge(config)
     root = _root_sha256(site)
     with hosts_record(site.settings).replacing() as record:
         record.value, secret = record.value.invite(name, now=now(), expires=expires)
@@ -124,7 +124,7 @@ def _root_sha256(site: MirrorSite) -> str:
 def rotate_host(*, config: Path, out: Path | None, overlap: timedelta, name: str) -> None:
     """Give the host or pool NAME a new token."""
     check_place(out)
-    with hosts_record(open_site(config).settings).replacing() as record:
+    with hosts_record(open_in_charge(config).settings).replacing() as record:
         record.value, secret = record.value.rotate(name, now=now(), overlap=overlap)
     _hand_over(name, secret, out)
 
@@ -134,7 +134,7 @@ def rotate_host(*, config: Path, out: Path | None, overlap: timedelta, name: str
 @click.argument("name")
 def remove_host(*, config: Path, name: str) -> None:
     """Admit the host or pool NAME no longer, and list it no more; its record stays."""
-    settings = open_site(config).settings
+    settings = open_in_charge(config).settings
     with hosts_record(settings).replacing() as record:
         record.value = record.value.remove(name)
     click.echo(f"removed {name}")

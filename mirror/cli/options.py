@@ -1,5 +1,6 @@
 """What the commands share: the settings file, output as JSON, the mirror they work on."""
 
+import asyncio
 import getpass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,19 @@ def open_site(config: Path, *, pulls: bool = False) -> MirrorSite:
         licences.follow if pulls else licences.standing,
         lambda: entitlements(settings, now()),
     )
+
+
+def open_in_charge(config: Path) -> MirrorSite:
+    """Open a mirror for what another one would not hear of, were this one handed over.
+
+    Raises:
+        SettingsError: as ``open_site``.
+        HandedOverError: it was.
+
+    """
+    site = open_site(config)
+    asyncio.run(site.check_in_charge())
+    return site
 
 
 def now() -> datetime:

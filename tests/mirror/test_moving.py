@@ -82,7 +82,8 @@ def test_three_hosts_stay_proven_while_their_mirror_moves_into_a_bucket(
         copies(fleet.config, site.new, "--handover", "--why", "grown out of it")
         site.bring_state()
         assert "handed over to s3://" in fleet.sigmirror("status")
-        for words in (["publish", "inhouse", tmp_path / "release"], ["pull"], ["gc"]):
+        changing = (["publish", "inhouse", tmp_path / "release"], ["pull"], ["gc"])
+        for words in (*changing, ["host", "add", "late"]):
             assert "handed over to s3://" in fleet.sigmirror(*words, code=2, errors=True)
         assert [updates(host) for host in hosts] == [version + 1 for version in before]
         wait_for(lambda: old.told("handed-over"), "the log")
