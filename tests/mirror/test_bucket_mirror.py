@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from keys.errors import Error, LockedError
+from keys.errors import Error, HandedOverError, LockedError
 from keys.model.release import Pin, blob_name
 from keys.signing.ceremony import Plan, compose, write_keys
 from keys.signing.keyring import open_ring
@@ -18,12 +18,14 @@ from keys.signing.layout import Layout
 from keys.signing.publisher import Publisher
 from keys.trust.tuf_api import Signer
 from mirror.edition import Editions
+from mirror.handover import Handing
 from mirror.intake import Label
 from mirror.journal import Entry, Journal
 from mirror.publish import Published, Publishing
 from mirror.repository import StoredRepository
-from mirror.storage import s3
+from mirror.storage import FilesystemStore, Store, s3
 from mirror.storage.bucket import BucketStore
+from mirror.transfer import Transfer
 from tests.fleet import Fleet
 from tests.fleet import Host as FleetHost
 from tests.keys.signing_site import PASSPHRASE
@@ -77,9 +79,19 @@ class Puller:
         return Puller(self.server, self.prefix, self.folder.parent / name, self.keys, endpoint)
 
     @property
+    def store(self) -> BucketStore:
+        return BucketStore(
+            self.server.settings(self.folder, prefix=self.prefix, endpoint=self.endpoint)
+        )
+
+    @property
     def repository(self) -> StoredRepository:
-        settings = self.server.settings(self.folder, prefix=self.prefix, endpoint=self.endpoint)
-        return StoredRepository(BucketStore(settings), "site")
+        return StoredRepository(self.store, "site")
+
+    async def hands_over(self, to: Store) -> None:
+        transfer = Transfer(self.store, to, self.folder / "scratch")
+        editions = Editions(self.repository, self._sign, Journal(self.folder / "publish.jsonl"))
+        await Handing(transfer, editions, ["site"], "here", "there").over(BY, now=NOW)
 
     def _sign(self, metadata: Mapping[str, bytes]) -> Publisher:
         return Publisher(metadata, _ring(self.keys), {})
@@ -144,6 +156,21 @@ async def test_of_two_pullers_the_first_commits_and_the_other_changes_nothing(
     assert await host.gets() == b"rule other"
     await one.publishes(b"rule one")
     assert await host.gets() == b"rule one"
+
+
+async def test_a_publish_that_a_handover_overtakes_changes_nothing(
+    radosgw: ObjectStore, tmp_path: Path
+) -> None:
+    one = await Puller.found(radosgw, tmp_path)
+    other, there = one.elsewhere("second"), FilesystemStore(tmp_path / "there")
+    await one.publishes(b"rule one")
+    with pytest.raises(LockedError, match="another writer was first"):
+        await one.publishes(b"rule two", meanwhile=lambda: other.hands_over(there))
+    with pytest.raises(HandedOverError, match="handed over to there"):
+        await one.publishes(b"rule two")
+    here, moved = await one.repository.in_force(), StoredRepository(there, "site")
+    assert (await moved.in_force()).metadata == here.metadata
+    assert await moved.handover() is None
 
 
 async def test_pullers_at_once_leave_what_one_of_them_published(
