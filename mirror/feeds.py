@@ -7,8 +7,6 @@ import msgspec
 from keys.model.release import Content, Redistribution
 from keys.settings import Count, DurationOrNone, Positive, Seconds, Table
 
-DAY_SECONDS = 86400
-
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 
 

@@ -14,7 +14,6 @@ import msgspec
 from keys.errors import DigestError, LimitError, TrustError
 from keys.model import names
 
-MANIFEST_FORMAT = 1
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_POINTER_BYTES = 16 << 10
 MAX_FILE_LIST_BYTES = 64 << 20  # unpacked

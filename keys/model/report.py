@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from keys.errors import Error, LimitError, UsageError
+from keys.errors import LimitError, UsageError
 from keys.model.ignore import MAX_IGNORED
 from keys.model.release import Instant, Sequence, Sha256
 
@@ -174,8 +174,3 @@ def decode_report(data: bytes, what: str) -> HostReport:
         return msgspec.json.decode(data, type=HostReport)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise UsageError(f"{what}: not a host's report: {exc}") from exc
-
-
-def trouble_told(error: Error) -> TroubleTold:
-    """Write an error for a report."""
-    return TroubleTold(message=str(error)[:2000], hint=error.hint[:2000], exit_code=error.exit_code)

@@ -19,7 +19,7 @@ from keys import files
 from keys.errors import Error, LockedError, MissingError, StoreError
 from keys.model.release import blob_name
 from mirror.storage.filesystem import FilesystemStore
-from mirror.web.layout import TIMESTAMP, Kind, named
+from mirror.web.layout import TIMESTAMP, named
 from mirror.web.snapshot import MAX_ROLE_BYTES, Snapshot
 
 KEEP_SECONDS = 86400  # what is in force no more: hosts that come late may still ask for it
@@ -115,12 +115,6 @@ def documents(snapshot: Snapshot) -> Iterable[str]:
     for listed in snapshot.listed.values():
         for target, sha256 in listed.items():
             yield f"targets/{blob_name(target, sha256)}"
-
-
-def is_kept(name: str) -> bool:
-    """Tell whether an object is one of those that are kept here: small, and never changing."""
-    place = named(name)
-    return place is not None and place.kind in {Kind.role, Kind.document}
 
 
 def _version(path: Path) -> int:
