@@ -2,15 +2,15 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from keys import files
 from keys.errors import MissingError, RollbackError, SignatureError, StateError, TrustError
 from keys.model.release import Pin
 from keys.trust import delegations, roles
-from keys.trust.clock import Clock, Known, Reference, instant
+from keys.trust.clock import Clock, Known, Reference
 from keys.trust.copy import TrustedCopy
 from keys.trust.limits import MetadataLimits
 from keys.trust.offline import Offline
@@ -18,55 +18,13 @@ from keys.trust.source import MetadataSource
 from keys.trust.tuf_api import (
     Root,
     Signature,
-    Snapshot,
     TargetFile,
     Targets,
     Timestamp,
     UnsignedMetadataError,
 )
+from keys.trust.view import Freshness, Refresh, View, expired
 from keys.trust.workflow import Workflow
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """What a refresh came to: ``expires`` is the earliest expiry of the top-level roles."""
-
-    changed: bool
-    timestamp_version: int
-    expires: datetime
-    reference: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Freshness:
-    """What the trusted copy is worth without a mirror: fresh, or stale but authentic."""
-
-    fresh: bool
-    reasons: tuple[str, ...]
-    timestamp_version: int
-    expires: datetime
-    reference: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """The roles in force for this object's life, and the time they were measured by."""
-
-    root: Root
-    timestamp: Timestamp
-    snapshot: Snapshot
-    targets: Targets
-    reference: Reference
-    offline: bool
-
-    def expiries(self) -> dict[str, datetime]:
-        """Tell when each top-level role expires."""
-        roles_ = (self.root, self.timestamp, self.snapshot, self.targets)
-        return {role.type: role.expires for role in roles_}
-
-    def lists(self, role: str) -> bool:
-        """Tell whether the snapshot lists a targets role."""
-        return f"{role}.json" in self.snapshot.meta
 
 
 class Repository:
@@ -88,7 +46,7 @@ class Repository:
         self._copy = TrustedCopy(name, metadata_folder)
         self._clock = Clock(clock_file)
         self._limits = limits
-        self._view: _View | None = None
+        self._view: View | None = None
         self._loaded: dict[str, tuple[Root | Targets, Targets]] = {}
 
     def bootstrap(self, root: bytes) -> None:
@@ -140,7 +98,7 @@ class Repository:
             timestamp = workflow.timestamp(root)
             snapshot = workflow.snapshot(root, timestamp)
             targets = workflow.targets(root, snapshot, Targets.type, root)
-            self._enter(_View(root, timestamp, snapshot, targets, reference, offline=False))
+            self._enter(View(root, timestamp, snapshot, targets, reference, offline=False))
             expires = self._remember(changed=workflow.changed)
         return Refresh(workflow.changed, timestamp.version, expires, reference.time)
 
@@ -159,10 +117,10 @@ class Repository:
         timestamp = offline.timestamp(root)
         snapshot = offline.snapshot(root, timestamp)
         targets = offline.targets(snapshot, Targets.type, root)
-        view = _View(root, timestamp, snapshot, targets, reference, offline=True)
+        view = View(root, timestamp, snapshot, targets, reference, offline=True)
         self._enter(view)
         expiries = {**known.expiries, **view.expiries()}
-        reasons = (*offline.gaps, *_expired(expiries, reference))
+        reasons = (*offline.gaps, *expired(expiries, reference))
         return Freshness(
             not reasons, reasons, timestamp.version, min(expiries.values()), reference.time
         )
@@ -186,7 +144,7 @@ class Repository:
         return delegations.find(
             target,
             self._in_force.root,
-            lambda role, delegator: self._load(role, delegator, source),
+            partial(self._load, source=source),
             max_delegations=self._limits.max_delegations,
         )
 
@@ -203,7 +161,7 @@ class Repository:
         listed = delegations.targets_of(
             role,
             self._in_force.root,
-            lambda name, delegator: self._load(name, delegator, source),
+            partial(self._load, source=source),
             via=via,
             max_delegations=self._limits.max_delegations,
         )
@@ -227,7 +185,7 @@ class Repository:
         delegator = delegations.delegator_of(
             role,
             self._in_force.root,
-            lambda name, above: self._load(name, above, source),
+            partial(self._load, source=source),
             via=via,
             max_delegations=self._limits.max_delegations,
         )
@@ -277,12 +235,12 @@ class Repository:
         self._loaded[role] = (delegator, targets)
         return targets
 
-    def _enter(self, view: _View) -> None:
+    def _enter(self, view: View) -> None:
         self._view = view
         self._loaded = {Targets.type: (view.root, view.targets)}
 
     @property
-    def _in_force(self) -> _View:
+    def _in_force(self) -> View:
         if self._view is None:
             raise StateError(f"repository {self.name}: neither refreshed nor loaded")
         return self._view
@@ -315,11 +273,3 @@ class Repository:
             except OSError as exc:
                 raise StateError(f"{self._folder}: {exc.strerror or exc}") from exc
             yield
-
-
-def _expired(expiries: Mapping[str, datetime], reference: Reference) -> tuple[str, ...]:
-    return tuple(
-        f"{role} expired at {instant(at)}; {reference}"
-        for role, at in sorted(expiries.items())
-        if reference.time >= at
-    )

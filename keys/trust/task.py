@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
-from keys.errors import ExpiredError, MissingError
+from keys.errors import ExpiredError
 from keys.model.task import SignedTask, Task, decode_task
 from keys.trust.repository import Repository
+from keys.trust.source import Nowhere
 
 ROLE = "policy"
 VIA = "policy/tasks"  # a path that the role may speak for; no such target exists
@@ -35,14 +36,5 @@ class TaskTrust:
             FormatError: signed, and not a task this program knows.
 
         """
-        self._repository.vouch(ROLE, signed.signed_bytes, signed.signatures, _Nowhere(), via=VIA)
+        self._repository.vouch(ROLE, signed.signed_bytes, signed.signatures, Nowhere(), via=VIA)
         return decode_task(signed.payload, what)
-
-
-class _Nowhere:
-    """Has no metadata: a copy that was loaded asks for none."""
-
-    def read(self, name: str, *, max_bytes: int) -> bytes:
-        """Refuse."""
-        del max_bytes
-        raise MissingError(name)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from keys.model.release import Pin
 from keys.trust.limits import MetadataLimits
-from keys.trust.repository import Freshness, Refresh, Repository
+from keys.trust.repository import Repository
 from keys.trust.source import MetadataSource
+from keys.trust.view import Freshness, Refresh
 from tests.tuf_repository import SignedRepository, now
 
 
