@@ -7,6 +7,7 @@ key is written with dots: ``interval_seconds``, ``limits.max_bytes_per_second``,
 
 import re
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -96,6 +97,8 @@ def check_section(section: Mapping[str, Value]) -> None:
     """
     for key, value in section.items():
         kind = SAFE_SETTINGS.get(check_key(key))
+        if isinstance(value, float) and not isfinite(value):
+            raise SettingsError(f"{key} = {value}: no number that can be signed")
         if kind is None:
             continue
         try:

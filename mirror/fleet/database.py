@@ -159,9 +159,20 @@ async def _bring_up_to_date(engine: AsyncEngine) -> None:
 
 
 def _upgrade(connection: sa.Connection) -> None:
-    """Run the migrations that are missing; the library for it is loaded only then."""
-    if _version(connection) == HEAD:
+    """Run the migrations that are missing; the library for it is loaded only then.
+
+    Raises:
+        StateError: the tables are of a newer version.
+
+    """
+    found = _version(connection)
+    if found == HEAD:
         return
+    if found is not None and found > HEAD:
+        raise StateError(
+            f"fleet.database: its tables are of version {found}, newer than this program's {HEAD}",
+            hint="go on with the newer version of sigmirror",
+        )
     from alembic import command  # noqa: PLC0415 - start-up time of every command
     from alembic.config import Config  # noqa: PLC0415
 

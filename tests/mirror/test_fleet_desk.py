@@ -225,6 +225,19 @@ async def test_a_database_is_opened_again_with_all_it_holds(tmp_path: Path) -> N
     assert max(path.stem[:4] for path in MIGRATIONS.glob("versions/0*.py")) == HEAD
 
 
+async def test_a_database_of_a_newer_version_is_refused_by_name_and_left_alone(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/fleet.db"
+    database = Database(url)
+    await database.connect()
+    async with database.changing() as connection:
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    await database.close()
+    with pytest.raises(StateError, match="version 9999, newer than"):
+        await Database(url).connect()
+
+
 async def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/fleet.db"
     config = Config()

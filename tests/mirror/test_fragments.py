@@ -90,8 +90,10 @@ def test_a_file_of_another_shape_is_refused_by_name(text: str, named: str) -> No
         (Sections({"interval_seconds": 1}, {}), "interval_seconds"),
         (Sections({}, {"mx1": {"state": "/"}}), "state"),
         (Sections({}, {"../up": {"jitter_seconds": 1}}), "hosts"),
+        (Sections({"engine.*.memory_per_definition_byte": float("inf")}, {}), "definition_byte"),
+        (Sections({}, {"mx1": {"report.command_timeout_seconds": float("nan")}}), "= nan"),
     ],
-    ids=["unknown", "out of bounds", "never", "name"],
+    ids=["unknown", "out of bounds", "never", "name", "infinite", "no number"],
 )
 def test_what_every_host_would_refuse_is_not_signed(sections: Sections, named: str) -> None:
     with pytest.raises(SettingsError, match=named):
