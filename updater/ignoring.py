@@ -34,8 +34,8 @@ class Standing(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Heeding:
-    """How far this host follows the list for one engine."""
+class Conditions:
+    """Under which conditions an engine follows the list: its host's settings, its kind."""
 
     allowed: bool
     possible: bool
@@ -89,7 +89,7 @@ def words(names: Names) -> str:
 
 def standings(
     entries: Iterable[Ignored], channels: Mapping[str, ChannelName], ignored: Names,
-    idle: Iterable[str], heeding: Heeding, *, at: datetime,
+    idle: Iterable[str], conditions: Conditions, *, at: datetime,
 ) -> tuple[IgnoredTold, ...]:  # fmt: skip
     """Say how everything stands that the list names now, or the generation in force ignores."""
     full = {written: channel.full for written, channel in channels.items()}
@@ -100,7 +100,7 @@ def standings(
         IgnoredTold(
             channel=channel,
             name=name,
-            standing=_standing((channel, name), known, done, heeding).value,
+            standing=_standing((channel, name), known, done, conditions).value,
             expires=known[channel, name].expires if (channel, name) in known else None,
             found=name not in missing,
         )
@@ -110,11 +110,11 @@ def standings(
 
 def _standing(
     key: tuple[str, str], known: Mapping[tuple[str, str], Ignored], done: set[tuple[str, str]],
-    heeding: Heeding,
+    conditions: Conditions,
 ) -> Standing:  # fmt: skip
     if key in done:
-        return Standing.in_force if key in known and heeding.allowed else Standing.overdue
-    return heeding.obstacle or Standing.waiting
+        return Standing.in_force if key in known and conditions.allowed else Standing.overdue
+    return conditions.obstacle or Standing.waiting
 
 
 def _pairs(names: Names) -> Iterator[tuple[str, str]]:

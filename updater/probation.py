@@ -10,7 +10,7 @@ import msgspec
 
 from keys.errors import LimitError, SettingsError, StateError, TrustError
 from keys.model.release import Pin
-from updater import remote
+from updater import remote_settings
 from updater.engines import kinds
 from updater.fragments import FragmentFile, Known, Received
 from updater.report import RunReport
@@ -38,13 +38,13 @@ def choose(local: dict[str, Any], known: Known, what: str, *, trying: bool) -> C
         SettingsError: the file itself.
 
     """
-    settings = remote.own(local, what)
+    settings = remote_settings.own(local, what)
     objections: list[tuple[Received, str]] = []
     for found in (known.candidate if trying else None, known.in_force):
         if found is None:
             continue
         try:
-            taken = remote.take(local, found.values, f"fragment {found.sequence}")
+            taken = remote_settings.take(local, found.values, f"fragment {found.sequence}")
             _check_engines(taken.settings)
         except SettingsError as exc:
             objections.append((found, str(exc)))

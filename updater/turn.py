@@ -17,7 +17,7 @@ from updater import combine
 from updater.channels import ChannelName
 from updater.combine import Overlay
 from updater.engines.base import Engine
-from updater.heeding import Heed
+from updater.ignores import EngineIgnores
 from updater.ignoring import Names
 from updater.place import Place, last_run
 from updater.prove import Patience, Proof, Prover, Samples
@@ -57,7 +57,7 @@ class Turn:
         """
         state = self.place.state.load()
         overlay = combine.read_overlay(self.settings.overlay)
-        ignored = self._heed.wanted(state)
+        ignored = self._ignores.wanted(state)
         return bool(state.settled) and state.settled == self._fingerprint(overlay, ignored)
 
     def take(self, catalogue: "Catalogue | None") -> EngineReport:
@@ -132,7 +132,7 @@ class Turn:
         have = self._have(state)
         vendor = self._vendor_check(have) if self.settings.vendor_check else None
         obtainer = Obtainer(self.settings, self.engine, catalogue, self.channels, vendor)
-        obtained = obtainer.obtain(have, overlay, self._heed.wanted(state))
+        obtained = obtainer.obtain(have, overlay, self._ignores.wanted(state))
         errors += obtained.errors
         held = obtained.plan.held
         if obtained.plan.action is Action.wait:
@@ -148,13 +148,14 @@ class Turn:
         return self._report(change, errors, held)
 
     @property
-    def _heed(self) -> Heed:
-        return Heed(self.place, self.engine, self.channels, self.settings.may_ignore, self.now)
+    def _ignores(self) -> EngineIgnores:
+        allowed = self.settings.may_ignore
+        return EngineIgnores(self.place, self.engine, self.channels, allowed, self.now)
 
     def _hear(self, catalogue: "Catalogue", errors: list[Error]) -> None:
         """Keep what the site has its hosts ignore; one that cannot be believed stops nothing."""
         try:
-            self._heed.hear(catalogue)
+            self._ignores.hear(catalogue)
         except Error as exc:
             errors.append(exc)
 
@@ -261,7 +262,7 @@ class Turn:
     def _standings(self, generation: Generation | None) -> tuple[IgnoredTold, ...]:
         """Say how what is to be ignored stands; nothing where a file that tells is damaged."""
         try:
-            return self._heed.standings(generation)
+            return self._ignores.standings(generation)
         except Error:  # it is a trouble of its own, told by whoever needs that file
             return ()
 

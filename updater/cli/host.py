@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from keys import settings as toml
 from keys.errors import UsageError
-from updater import remote
+from updater import remote_settings
 from updater.channels import channel_names
 from updater.engines import kinds
 from updater.place import HostPlace, Place
@@ -56,7 +56,7 @@ class Host:
         local = toml.parse_raw(toml.read(config), str(config))
         if textfile:
             local["metrics"] = {"textfile": textfile}
-        settings = remote.own(local, str(config))
+        settings = remote_settings.own(local, str(config))
         become(settings.user)
         known = HostPlace.of(settings).fragments.known()
         return cls(choose(local, known, str(config), trying=trying), local, trying)

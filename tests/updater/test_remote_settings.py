@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from keys.errors import SettingsError
 from keys.model.fragment import NAMED_SETTINGS, SAFE_SETTINGS, generally, is_allowed
 from keys.settings import Table
-from updater import remote
+from updater import remote_settings
 from updater.settings import EngineSettings, Settings
 
 NEVER = {
@@ -53,9 +53,9 @@ def test_whatever_a_site_signs_the_file_and_the_list_of_the_host_hold(
     values: dict[str, Any], allow: list[str]
 ) -> None:
     local = {**_LOCAL, "remote_settings": {"allow": allow}}
-    before = remote.own(local, "file")
+    before = remote_settings.own(local, "file")
     try:
-        taken = remote.take(local, values, "fragment 1")
+        taken = remote_settings.take(local, values, "fragment 1")
     except SettingsError:
         return
     after = taken.settings

@@ -15,7 +15,7 @@ from keys.trust.clock import Clock
 from updater import ignoring
 from updater.channels import SITE, ChannelName
 from updater.engines.base import Engine
-from updater.ignoring import Heeding, Names
+from updater.ignoring import Conditions, Names
 from updater.place import Place
 from updater.state import EngineState, Generation
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # loads the TUF library, which a run that finds nothing new d
 
 
 @dataclass(frozen=True, slots=True)
-class Heed:
-    """One engine's ear for the site's ignore list."""
+class EngineIgnores:
+    """What one engine ignores of the site's list."""
 
     place: Place
     engine: Engine
@@ -63,7 +63,7 @@ class Heed:
             state.ignores, self.channels,
             generation.ignored if generation else {},
             generation.idle if generation else (),
-            Heeding(self.allowed, self.engine.ignores, held), at=self._time,
+            Conditions(self.allowed, self.engine.ignores, held), at=self._time,
         )  # fmt: skip
 
     @property
