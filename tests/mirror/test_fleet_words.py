@@ -161,7 +161,7 @@ def test_every_instant_is_kept_and_sorts_as_text(one: datetime, other: datetime)
         assert found == instant or found.year in {1, 9999}  # UTC has no name for it
 
 
-@given(st.text(), st.text())
+@given(st.text(max_size=2000), st.text(max_size=200))
 def test_what_a_host_writes_is_printable_and_otherwise_as_it_wrote_it(
     system: str, engine: str
 ) -> None:
