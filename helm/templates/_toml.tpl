@@ -3,7 +3,7 @@
 {{- define "sigmirror.toml" -}}
 {{- range $key, $value := .table -}}
 {{- if not (or (kindIs "invalid" $value) (kindIs "map" $value) (eq (include "sigmirror.toml.isTables" $value) "true")) -}}
-{{ include "sigmirror.toml.key" $key }} = {{ toRawJson $value }}
+{{ include "sigmirror.toml.key" $key }} = {{ include "sigmirror.toml.value" $value }}
 {{ end -}}
 {{- end -}}
 {{- range $key, $value := .table -}}
@@ -26,5 +26,10 @@
 {{- end -}}
 
 {{- define "sigmirror.toml.key" -}}
-{{- if regexMatch "^[A-Za-z0-9_-]+$" . -}}{{ . }}{{- else -}}{{ toRawJson . }}{{- end -}}
+{{- if regexMatch "^[A-Za-z0-9_-]+$" . -}}{{ . }}{{- else -}}{{ include "sigmirror.toml.value" . }}{{- end -}}
+{{- end -}}
+
+{{/* JSON is TOML but for one character, which TOML wants to be escaped. */}}
+{{- define "sigmirror.toml.value" -}}
+{{- toRawJson . | replace "\x7f" "\\u007f" -}}
 {{- end -}}
