@@ -4,7 +4,6 @@ Each part is made whole from what is on disk and then put in force in one step; 
 be made leaves the old one in force.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -22,7 +21,8 @@ from keys.trust.tuf_api import Signer
 from mirror import check
 from mirror import settings as loader
 from mirror.facts import read_facts
-from mirror.fleet.ledger import Follower, entitlements, followed_door, record_files
+from mirror.fleet.followed import FollowedDoor
+from mirror.fleet.ledger import entitlements, followed_door, record_files
 from mirror.keychain import online_keys, open_online_ring, open_sidecar_key
 from mirror.licences import Licences
 from mirror.rollout import Entitlement
@@ -51,7 +51,6 @@ class InForce:
     sidecar_key: SidecarSigner | None
     records: Mapping[str, tuple[Licence, ...]]
     served: Served
-    follower: Follower
     repositories: Repositories
     certificate: Certificate | None
     changed: list[Callable[[str], None]] = field(default_factory=list)
@@ -83,7 +82,6 @@ class InForce:
             sidecar_key=open_sidecar_key(settings) if signs else None,
             records=_records(settings, {})[0] if signs else {},
             served=served,
-            follower=await Follower.starting(settings),
             repositories=await _open_repositories(settings, served),
             certificate=Certificate(settings.serve.tls) if settings.serve.tls else None,
         )
@@ -194,10 +192,8 @@ class InForce:
             StateError: they are unusable.
 
         """
-        if not await asyncio.to_thread(self.follower.changed, self.settings):
-            return False
-        await self.reload_access()
-        return True
+        door = self.repositories.gate.door
+        return isinstance(door, FollowedDoor) and await door.follow()
 
     async def reload_keys(self) -> None:
         """Sign with changed keys.

@@ -4,18 +4,18 @@ On this machine's disk; for a store that is a bucket there, too, so that all rep
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
+import structlog
 
 from keys.errors import StoreError
 from mirror.fleet.customers import Customers
-from mirror.fleet.doors import CustomersDoor, Door, HostsDoor, OpenDoor
+from mirror.fleet.doors import ClosedDoor, CustomersDoor, Door, HostsDoor, OpenDoor
 from mirror.fleet.followed import FollowedDoor
 from mirror.fleet.hosts import Hosts
 from mirror.fleet.records import Record, RecordFile
@@ -93,87 +93,92 @@ def _move(source: Records[T], target: Records[T]) -> None:
         record.value = value
 
 
-def open_door(settings: Settings) -> Door:
+def open_door(settings: Settings, *, stand_in: bool = True) -> Door:
     """Make the door of a way of access from the records as they are now.
+
+    With ``stand_in`` what was read last will do while the store does not answer.
 
     Raises:
         StateError: the records are unusable.
-        StoreError: the store does not answer, and they were never read here.
+        StoreError: the store does not answer, and nothing stands in.
 
     """
     if settings.serve.access == "licences":
-        return CustomersDoor(_customers(settings).read())
-    hosts = _hosts(settings).read()
+        return CustomersDoor(_customers(settings, stand_in=stand_in).read())
+    hosts = _hosts(settings, stand_in=stand_in).read()
     return HostsDoor(hosts) if settings.serve.access == "hosts" else OpenDoor(hosts)
 
 
 async def followed_door(settings: Settings) -> Door:
-    """Make the door as a running mirror needs it.
+    """Make the door as a running mirror needs it: it follows what other machines change.
 
     Raises:
-        StateError, StoreError: as ``open_door``.
+        StateError: the records are unusable.
 
     """
     if not settings.store.is_bucket:
         return await asyncio.to_thread(open_door, settings)
-    follower = await Follower.starting(settings)
-    door = await asyncio.to_thread(open_door, settings)
-
-    async def look() -> Door | None:
-        if not await asyncio.to_thread(follower.changed, settings):
-            return None
-        return await asyncio.to_thread(open_door, settings)
-
-    return FollowedDoor(door, look)
+    return await FollowedDoor.opened(_Records(settings))
 
 
-class Follower:
-    """Notices that the record a door was made from was changed by another machine."""
+class _Records:
+    """The records of a bucket, looked at again and again."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._seen: str | None = None
 
-    @classmethod
-    async def starting(cls, settings: Settings) -> Self:
-        """Begin with what there is now; with nothing, where the store does not answer."""
-        follower = cls()
-        with contextlib.suppress(StoreError):
-            await asyncio.to_thread(follower.changed, settings)
-        return follower
-
-    def changed(self, settings: Settings) -> bool:
-        """Tell whether there is another one than was seen last; blocks for one request.
-
-        A file's changes are noticed elsewhere.
+    async def changed(self) -> Door | None:
+        """Make another door where the record is another than was read last.
 
         Raises:
-            StoreError: the store fails.
+            StoreError, StateError: it cannot be read now; it is looked at again.
 
         """
-        is_gated = settings.serve.access == "licences"
-        record = _customers(settings) if is_gated else _hosts(settings)
-        if not isinstance(record, StoredRecord):
-            return False
-        last, self._seen = self._seen, record.version()
-        return self._seen != last
+        return await asyncio.to_thread(self._changed)
+
+    def _changed(self) -> Door | None:
+        is_gated = self._settings.serve.access == "licences"
+        record = (_customers if is_gated else _hosts)(self._settings, stand_in=False)
+        assert isinstance(record, StoredRecord)  # noqa: S101 - it is a bucket
+        version = record.version()
+        if version == self._seen:
+            return None
+        door = open_door(self._settings, stand_in=False)
+        self._seen = version
+        return door
+
+    async def last(self) -> Door:
+        """Make the door from what was read last, before this process began; else one that is shut.
+
+        Raises:
+            StateError: what was read is unusable.
+
+        """
+        try:
+            return await asyncio.to_thread(open_door, self._settings)
+        except StoreError as exc:
+            structlog.get_logger().error("access", cause=str(exc), effect="nobody is let in yet")
+            return ClosedDoor(exc, gated=self._settings.serve.access == "licences")
 
 
-def _hosts(settings: Settings) -> Records[Hosts]:
+def _hosts(settings: Settings, *, stand_in: bool) -> Records[Hosts]:
     if settings.store.is_bucket:
-        return _served(settings.store, "hosts", Hosts)
+        return _served(settings.store, "hosts", Hosts, stand_in=stand_in)
     return hosts_file(settings.folder)
 
 
-def _customers(settings: Settings) -> Records[Customers]:
+def _customers(settings: Settings, *, stand_in: bool) -> Records[Customers]:
     if settings.store.is_bucket:
-        return _served(settings.store, "customers", Customers)
+        return _served(settings.store, "customers", Customers, stand_in=stand_in)
     return customers_file(settings.folder)
 
 
-def _served(store: StoreSettings, name: str, kind: type[T]) -> StoredRecord[T]:
-    """Open a record as a replica reads it: what it read last stands in for it."""
+def _served(store: StoreSettings, name: str, kind: type[T], *, stand_in: bool) -> StoredRecord[T]:
+    """Open a record as a replica reads it: what it read last is kept."""
     kept = store.cache_folder / "kept" / FOLDER / f"{name}.json"
-    return StoredRecord(open_bucket(store, hurried=True), name, kind, kept=kept)
+    bucket = open_bucket(store, hurried=True)
+    return StoredRecord(bucket, name, kind, kept=kept, stand_in=stand_in)
 
 
 def entitlements(settings: Settings, now: datetime) -> Iterable[Entitlement]:

@@ -37,10 +37,15 @@ class _Numbered(msgspec.Struct, frozen=True):
 class StoredRecord(Generic[T]):
     """One value in a store; one that is not there is the empty value.
 
-    ``kept`` is a file of our own that stands in for it while the store does not answer.
+    ``kept`` is a file of our own with what was read last; with ``stand_in`` that will do while the
+    store does not answer.
     """
 
-    def __init__(self, store: Store, name: str, kind: type[T], *, kept: Path | None = None) -> None:
+    def __init__(
+        self, store: Store, name: str, kind: type[T], *, kept: Path | None = None,
+        stand_in: bool = True,
+    ) -> None:  # fmt: skip
+        self._stand_in = stand_in
         self._store = store
         self._folder = f"{FOLDER}/{name}"
         self._kind = kind
@@ -58,7 +63,7 @@ class StoredRecord(Generic[T]):
         try:
             found, _ = _waited(self._newest())
         except StoreError:
-            if self._kept is None or not self._kept.exists():
+            if not (self._stand_in and self._kept and self._kept.exists()):
                 raise
             return self._value(self._decoded(_read_kept(self._kept)))
         if self._kept is not None:

@@ -2,10 +2,6 @@
 
 from collections.abc import Iterable
 
-import structlog
-
-from keys.errors import StoreError
-from mirror.fleet.doors import ClosedDoor, Door
 from mirror.fleet.ledger import followed_door
 from mirror.fleet.sharing import Sharing
 from mirror.fleet.throttle import Throttle
@@ -28,7 +24,7 @@ async def open_repositories(
 
     """
     serve = settings.serve
-    door = await _door(settings)
+    door = await followed_door(settings)
     by_name = {name: HotRepository(served.store, name, served.cache) for name in names}
     for repository in by_name.values():
         await repository.refresh()
@@ -42,12 +38,3 @@ async def open_repositories(
         sharing=Sharing.of(settings.upstream),
         index=NativeIndex(by_name, ranking(settings.upstream), gated=door.gated),
     )
-
-
-async def _door(settings: Settings) -> Door:
-    """Open the door; it stays closed while the store that holds the records does not answer."""
-    try:
-        return await followed_door(settings)
-    except StoreError as exc:
-        structlog.get_logger().error("access", cause=str(exc), effect="nobody is let in yet")
-        return ClosedDoor(exc, gated=settings.serve.access == "licences")
