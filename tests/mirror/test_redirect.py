@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from datetime import date, timedelta
@@ -22,6 +23,7 @@ from tests.mirror.web_site import Browser, WebSite, auth, blob_url, customers, l
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("object-store")]
 
+CURL = "curl is not installed: apt-get install curl"
 RULE = b"rule a { condition: false }\n"
 BIG = os.urandom(400_000)
 
@@ -42,6 +44,12 @@ class Redirecting(WebSite):
 
     def redirect(self) -> None:
         self.repositories = replace(self.repositories, elsewhere=Addresses(self.bucket, 60))
+
+
+@pytest.fixture(autouse=True)
+def _curl_is_there() -> None:
+    if shutil.which("curl") is None:
+        pytest.skip(CURL)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import http.client
 import os
+import shutil
 import ssl
 import subprocess
 import threading
@@ -202,6 +203,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_whatever_fails_every_request_is_answered_and_every_host_stays_proven(
     radosgw: ObjectStore, database: str, disk: Path
 ) -> None:
+    if shutil.which("faketime") is None:
+        pytest.skip("faketime is not installed: apt-get install faketime")
     settings = f"cache_max_bytes = {CACHE_BYTES}\n"
     with ReplicaSite.founded(radosgw, database, store_settings=settings) as site:
         site.publish()
