@@ -1,5 +1,6 @@
 """The settings this site signs for its hosts: one fragment, changed by an order, logged."""
 
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from mirror.policy import Policies
 
 EVERYBODY = "all"
 MAX_LOGGED = 4000  # characters of one change in the publish log
+_SHOWN = "`sigmirror config show` writes such a file"
+_LOGIN = re.compile(r"://[^/?#]*@")  # in an address
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,7 @@ def numbered(sections: Sections, sequence: int, now: datetime) -> Fragment:
     made = Fragment(1, sequence, now, dict(sections.everyone), hosts)
     for section in (made.everyone, *hosts.values()):
         check_section(section)
+        _check_readable_by_all(section)
     try:
         msgspec.convert(msgspec.to_builtins(made), Fragment)
     except msgspec.ValidationError as exc:
@@ -167,6 +171,22 @@ def numbered(sections: Sections, sequence: int, now: datetime) -> Fragment:
     if len(encode(made)) > MAX_FRAGMENT_BYTES:
         raise LimitError(f"settings for hosts: larger than {MAX_FRAGMENT_BYTES=}")
     return made
+
+
+def _check_readable_by_all(section: Mapping[str, Value]) -> None:
+    """Refuse an address with a user name or password in it: every host reads every section.
+
+    Raises:
+        SettingsError: naming the key alone.
+
+    """
+    for key, value in section.items():
+        texts = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(text, str) and _LOGIN.search(text) for text in texts):
+            raise SettingsError(
+                f"{key}: holds a user name or password, and every host can read what is set",
+                hint="write it into the file of each host that needs it",
+            )
 
 
 def differences(before: Sections, after: Sections) -> Iterator[str]:
@@ -193,13 +213,13 @@ def from_toml(text: str, what: str) -> Sections:
     """
     try:
         tables = tomllib.loads(text)
-        hosts = tables.pop("hosts", {})
         everyone = _section(tables.pop(EVERYBODY, {}))
+        hosts = msgspec.convert(tables.pop("hosts", {}), dict[str, dict[str, Any]])
         found = Sections(everyone, {name: _section(one) for name, one in hosts.items()})
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, AttributeError) as exc:
-        raise SettingsError(
-            f"{what}: {exc}", hint="`sigmirror config show` writes such a file"
-        ) from exc
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as exc:
+        raise SettingsError(f"{what}: {exc}", hint=_SHOWN) from exc
+    except RecursionError:
+        raise SettingsError(f"{what}: nested too deeply", hint=_SHOWN) from None
     if tables:
         raise SettingsError(f"{what}: {next(iter(tables))}: expected the tables all and hosts")
     return found
@@ -224,7 +244,7 @@ def value_of(text: str) -> Value:
     """
     try:
         found = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         found = text
     try:
         return msgspec.convert(found, Value)  # type: ignore[no-any-return]  # a union of types
@@ -242,8 +262,9 @@ def _with(section: Mapping[str, Value], key: str, value: Value | None) -> dict[s
     return left if value is None else {**left, key: value}
 
 
-def _section(table: dict[str, Any]) -> dict[str, Value]:
-    return msgspec.convert(dict(_flat(table, "")), Section)
+def _section(table: object) -> dict[str, Value]:
+    plain = msgspec.convert(table, dict[str, Any])
+    return msgspec.convert(dict(_flat(plain, "")), Section)
 
 
 def _flat(table: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

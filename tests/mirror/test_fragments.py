@@ -76,6 +76,9 @@ def test_what_no_setting_can_be_is_refused(text: str) -> None:
         ("hosts = 3", "fleet.toml"),
         ("[hosts]\nmx1 = 3", "fleet.toml"),
         ("[all]\nx = 2026-01-01", "fleet.toml"),
+        ("all = 3", "Expected `object`"),
+        (f"[all]\nx = {'[' * 5000}", "nested too deeply"),
+        (f"[all]\n{'x.' * 5000}y = 1", "nested too deeply"),
     ],
 )
 def test_a_file_of_another_shape_is_refused_by_name(text: str, named: str) -> None:
@@ -98,6 +101,19 @@ def test_a_file_of_another_shape_is_refused_by_name(text: str, named: str) -> No
 def test_what_every_host_would_refuse_is_not_signed(sections: Sections, named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         numbered(sections, 1, NOW)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("proxy", "http://user:hunter2@proxy.example:3128"),
+        ("mirrors", ("https://m.example", "https://hunter2@n.example/")),
+    ],
+)
+def test_a_password_is_neither_signed_nor_shown(key: str, value: Value) -> None:
+    with pytest.raises(SettingsError, match="every host can read") as refused:
+        numbered(Sections({}, {"mx1": {key: value}}), 1, NOW)
+    assert "hunter2" not in f"{refused.value} {refused.value.hint}"
 
 
 def test_a_fragment_larger_than_hosts_read_is_not_signed() -> None:
