@@ -34,6 +34,7 @@ PLACES = "etc/sigmirror|etc/clamav|var/lib/sigmirror|var/lib/sigupdate|var/lib/c
 _PATH = re.compile(rf"(?:(?<=file://)|(?<![\w.:/}}]))/(?={PLACES})")
 DELIVERY = "mv /srv/new.yar /srv/acme/"
 MIRROR = "mirror.example:8480"
+EVERYWHERE = "0.0.0.0:8480"
 # Copies a file into another machine's folder; paths in settings are that machine's then.
 _SCP = """#!/bin/sh
 machine=${2%%:*}; path=$WALK/$machine${2#*:}
@@ -139,12 +140,13 @@ class Stage:
 
     def _inwards(self, machine: str, text: str) -> str:
         text = text.replace("DNS:mirror.example", "IP:127.0.0.1").replace(MIRROR, self.address)
-        text = text.replace("0.0.0.0:8480", self.address).replace('user = "sigupdate"\n', "")
+        text = text.replace(EVERYWHERE, self.address).replace('user = "sigupdate"\n', "")
         return _PATH.sub(f"{self.folder}/{machine}/", text)
 
     def _outwards(self, text: str) -> str:
         text = re.sub(rf"{self.folder}/[a-z0-9]+(?=/)", "", text)
-        return text.replace(self.address, MIRROR)
+        text = text.replace(f"https://{self.address}", f"https://{MIRROR}")
+        return text.replace(self.address, EVERYWHERE)
 
     def _environment(self, machine: str) -> dict[str, str]:
         config = self.folder / machine / "etc/sigmirror"
