@@ -11,7 +11,14 @@ from keys.errors import UsageError
 from keys.signing.layout import Layout
 from keys.signing.state import ROOT, TARGETS
 from mirror.ceremony import bring_back, take_out
-from mirror.cli.options import config_option, json_option, now, open_site, order
+from mirror.cli.options import (
+    config_option,
+    json_option,
+    now,
+    open_site,
+    order,
+    why_option,
+)
 
 folder_argument = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 
@@ -40,7 +47,7 @@ def take(*, config: Path, as_json: bool, folder: Path) -> None:
 @ceremony.command("import", epilog="Example: sigmirror ceremony import /media/stick/ceremony")
 @config_option
 @json_option
-@click.option("--why", default="", help="The reason, for the publish log.")
+@why_option
 @folder_argument
 def bring(*, config: Path, as_json: bool, why: str, folder: Path) -> None:
     """Put what was signed in FOLDER in force: believed by the keys of the root before only.

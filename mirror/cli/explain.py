@@ -10,9 +10,9 @@ import msgspec
 
 from keys.errors import UsageError
 from keys.signing.layout import SITE
+from mirror.cli import task_words
 from mirror.cli.config import said
 from mirror.cli.options import config_option, json_option, now, open_site
-from mirror.cli.task import line_text
 from mirror.fleet.asking import asked
 from mirror.fleet.explanation import Explanation, Offered
 from mirror.fleet.explanation import explain as explained
@@ -68,7 +68,7 @@ def show_host(*, config: Path, as_json: bool, name: str) -> None:
     for text in _shown(host, _stale(settings)):
         click.echo(text)
     for kept, line in tasks:
-        click.echo(line_text(f"  task {kept.task.id} {kept.task.kind}", line))
+        click.echo(task_words.line(f"  task {kept.task.id} {kept.task.kind}", line))
 
 
 async def _tasks(tasks: Tasks, name: str) -> list[tuple[Kept, TaskLine]]:

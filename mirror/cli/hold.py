@@ -8,22 +8,19 @@ import click
 import msgspec
 
 from keys.console import LazyGroup
-from mirror.cli.options import config_option, json_option, now, open_site, order
+from mirror.cli.options import (
+    config_option,
+    json_option,
+    now,
+    open_site,
+    order,
+    reason_option,
+)
 from mirror.cli.rows import show
 from mirror.cli.waiting import in_turn, wait_option
 from mirror.decision import Decision, choose
 from mirror.hold import Hold
 from mirror.site import MirrorSite
-
-reason_option = click.option(
-    "--reason", required=True, help="Why, for the publish log.", callback=lambda *a: _said(a[2])
-)
-
-
-def _said(reason: str) -> str:
-    if not reason.strip():
-        raise click.BadParameter("say why")
-    return reason.strip()
 
 
 @click.group(cls=LazyGroup, lazy={"channel": "mirror.cli.tracks:hold_channel"})

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,32 +15,12 @@ from keys.invitation import Invitation
 from mirror.cli.credentials import check_place, hand_over, handing_over, read_names
 from mirror.cli.options import config_option, json_option, now, open_in_charge, open_site
 from mirror.cli.rows import show
+from mirror.cli.span import Span
 from mirror.fleet.asking import asked, has_desk
 from mirror.fleet.hosts import Host, Hosts, Invited
 from mirror.fleet.ledger import hosts_record
 from mirror.settings import Settings
 from mirror.site import MirrorSite
-
-_SPAN = re.compile(r"([0-9]{1,6})([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class Span(click.ParamType[timedelta]):
-    """A length of time such as ``24h``."""
-
-    name = "span"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        """Read a number and a unit."""
-        if isinstance(value, timedelta):
-            return value
-        match = _SPAN.fullmatch(str(value))
-        if match is None:
-            self.fail(f"{value!r}: write a number and s, m, h or d, such as 24h", param, ctx)
-        return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-
 
 _out = click.option(
     "--out",

@@ -10,8 +10,8 @@ import click
 import msgspec
 
 from keys.errors import UsageError
-from mirror.cli.host import Span
 from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.cli.span import Span
 from mirror.fleet.asking import asked, has_desk
 from mirror.fleet.audit import faults
 from mirror.fleet.desk import Desk, Past

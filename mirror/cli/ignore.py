@@ -11,9 +11,15 @@ import msgspec
 
 from keys.errors import NameRefusedError, UsageError
 from keys.model.ignore import MAX_IGNORE_DAYS, Ignored, bare, check_name
-from mirror.cli.hold import reason_option
-from mirror.cli.host import Span
-from mirror.cli.options import config_option, json_option, now, open_site, order
+from mirror.cli.options import (
+    config_option,
+    json_option,
+    now,
+    open_site,
+    order,
+    reason_option,
+)
+from mirror.cli.span import Span
 from mirror.fleet.asking import known_hosts
 from mirror.fleet.roster import HostRow
 from mirror.ignores import Ignores

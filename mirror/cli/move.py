@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from keys.errors import UsageError
-from mirror.cli.options import json_option, now, order
+from mirror.cli.options import json_option, now, order, why_option
 from mirror.cli.places import Place, open_place
 from mirror.cli.progress import progress
 from mirror.fleet.ledger import move
@@ -23,7 +23,6 @@ endpoint_option = click.option(
     "--endpoint", default="", help="URL of the object store of s3:// addresses, if not Amazon's."
 )
 region_option = click.option("--region", default="", help="Its region.")
-why_option = click.option("--why", default="", help="The reason, for the publish log.")
 
 
 class _Outcome(msgspec.Struct, frozen=True):

@@ -26,6 +26,16 @@ config_option = click.option(
     help="The settings file.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+reason_option = click.option(
+    "--reason", required=True, help="Why, for the publish log.", callback=lambda *a: _said(a[2])
+)
+why_option = click.option("--why", default="", help="The reason, for the publish log.")
+
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise click.BadParameter("say why")
+    return reason.strip()
 
 
 def open_site(config: Path, *, pulls: bool = False) -> MirrorSite:

@@ -14,7 +14,14 @@ import msgspec
 from keys import files
 from keys.errors import StateError
 from keys.model.release import Content, Redistribution
-from mirror.cli.options import config_option, json_option, now, open_site, order
+from mirror.cli.options import (
+    config_option,
+    json_option,
+    now,
+    open_site,
+    order,
+    why_option,
+)
 from mirror.cli.progress import progress
 from mirror.feeds import UpstreamSettings
 from mirror.intake import Label
@@ -23,8 +30,6 @@ from mirror.rollout import STABLE
 from mirror.site import MirrorSite
 from mirror.upstream.base import Pull
 from mirror.upstream.drop import DropUpstream
-
-why_option = click.option("--why", default="", help="The reason, for the publish log.")
 
 
 @click.command(epilog="Example: sigmirror publish inhouse /srv/rules --track canary")

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,19 +17,19 @@ from keys.model.task import (
     MAX_REASON,
     MAX_RECURRING,
     MAX_WINDOW_SECONDS,
-    Task,
     check_cron,
     covers,
 )
-from mirror.cli.host import Span
+from mirror.cli import task_words
 from mirror.cli.options import config_option, json_option, now, open_site, order
 from mirror.cli.rows import show
+from mirror.cli.span import Span
 from mirror.fleet.asking import asked, known_hosts
 from mirror.fleet.health import Health
 from mirror.fleet.health import lines as health_lines
 from mirror.fleet.ledger import hosts_record
 from mirror.fleet.tasks import Kept, Run, Tasks
-from mirror.fleet.turnout import WRONG, Line, counts, lines
+from mirror.fleet.turnout import WRONG, counts, lines
 from mirror.settings import Settings
 from mirror.tasks import Wanted, give, take_back
 
@@ -101,9 +100,11 @@ def add(*, config: Path, as_json: bool, kind: str, **options: Any) -> None:  # n
     kept = asyncio.run(give(site, wanted, by=by, now=at))
     names = [name for name in _names(site.settings) if kept.task.is_for(name)]
     if as_json:
-        click.echo(msgspec.json.encode({**_plain(kept), "hosts_now": len(names)}).decode())
+        click.echo(
+            msgspec.json.encode({**task_words.plain(kept), "hosts_now": len(names)}).decode()
+        )
         return
-    click.echo(f"task {kept.task.id}: {_what(kept.task)}, {_times(kept.task)}; hosts: {len(names)}")
+    click.echo(f"{task_words.headline(kept.task)}; hosts: {len(names)}")
 
 
 @task.command("list", epilog="Example: sigmirror task list --json")
@@ -114,7 +115,7 @@ def list_(*, config: Path, as_json: bool) -> None:
     settings, at = open_site(config).settings, now()
     kept, runs = asyncio.run(asked(settings, lambda desk: _read(Tasks(desk.database))))
     names = _names(settings)
-    rows = [_list_row(one, lines(one, runs, names, now=at), as_json=as_json) for one in kept]
+    rows = [task_words.row(one, lines(one, runs, names, now=at), as_json=as_json) for one in kept]
     show(rows, as_json=as_json)
 
 
@@ -131,10 +132,14 @@ def show_(*, config: Path, as_json: bool, id_: str) -> int:
     kept, runs = asyncio.run(asked(settings, lambda desk: _read_one(Tasks(desk.database), id_)))
     found = lines(kept, runs, _names(settings), now=at)
     if as_json:
-        told = {**_plain(kept), "totals": counts(found), "turnout": msgspec.to_builtins(found)}
+        told = {
+            **task_words.plain(kept),
+            "totals": counts(found),
+            "turnout": msgspec.to_builtins(found),
+        }
         click.echo(msgspec.json.encode(told).decode())
     else:
-        for text in _shown(kept, found, runs):
+        for text in task_words.lines(kept, found, runs):
             click.echo(text)
     return int(any(line.state in WRONG for line in found))
 
@@ -156,13 +161,10 @@ def cancel(*, config: Path, as_json: bool, reason: str, id_: str) -> None:
     by = order(f"sigmirror task cancel {kept.task.id}", reason)
     asyncio.run(take_back(site, kept.task, by=by, now=at))
     if as_json:
-        told = {**_plain(kept), "cancelled": at}
+        told = {**task_words.plain(kept), "cancelled": at}
         click.echo(msgspec.json.encode(told).decode())
         return
     click.echo(f"task {kept.task.id}: cancelled")
-
-
-# -- whom, and when --------------------------------------------------------------------------------
 
 
 def _wanted(kind: str, given: _Options, hosts: tuple[str, ...], at: datetime) -> Wanted:
@@ -242,9 +244,6 @@ def _instant(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-# -- words -----------------------------------------------------------------------------------------
-
-
 async def _read(tasks: Tasks) -> tuple[list[Kept], list[Run]]:
     return await tasks.every(), await tasks.runs()
 
@@ -252,57 +251,3 @@ async def _read(tasks: Tasks) -> tuple[list[Kept], list[Run]]:
 async def _read_one(tasks: Tasks, beginning: str) -> tuple[Kept, list[Run]]:
     kept = await tasks.find(beginning)
     return kept, await tasks.runs(task=kept.task.id)
-
-
-def _plain(kept: Kept) -> dict[str, Any]:
-    told = {"who": kept.who, "added": kept.added, "cancelled": kept.cancelled}
-    return {**msgspec.to_builtins(kept.task), **told}
-
-
-def _list_row(kept: Kept, found: Sequence[Line], *, as_json: bool) -> dict[str, Any]:
-    if as_json:
-        return {**_plain(kept), "totals": counts(found)}
-    told = ", ".join(f"{count} {state}" for state, count in counts(found).items())
-    return {
-        "id": kept.task.id,
-        "task": _what(kept.task),
-        "when": "cancelled" if kept.cancelled else _times(kept.task),
-        "hosts": told or "none",
-        "reason": kept.task.reason,
-    }
-
-
-def _what(task: Task) -> str:
-    engine = f" of {task.engine}" if task.engine else ""
-    return f"{task.kind}{engine} on {','.join(task.hosts)}"
-
-
-def _times(task: Task) -> str:
-    until = f"until {task.ends:%Y-%m-%d %H:%M:%SZ}"
-    return (
-        f"{task.cron} {task.tz} {until}" if task.cron else f"{task.at:%Y-%m-%d %H:%M:%SZ} {until}"
-    )
-
-
-def _shown(kept: Kept, found: Sequence[Line], runs: Sequence[Run]) -> Iterator[str]:
-    yield f"task {kept.task.id}: {_what(kept.task)}, {_times(kept.task)}"
-    yield f"  added {kept.added:%Y-%m-%d %H:%M:%SZ} by {kept.who}" + _why(kept.task.reason)
-    if kept.cancelled:
-        yield f"  cancelled {kept.cancelled:%Y-%m-%d %H:%M:%SZ} by {kept.cancelled_by}"
-    for line in found:
-        yield "  " + line_text(line.host, line)
-    totals = ", ".join(f"{count} {state}" for state, count in counts(found).items())
-    earlier = len({run.due for run in runs} - {line.due for line in found})
-    yield f"{len(found)} hosts: {totals or 'none'}" + (
-        f"; due {earlier} times before" * bool(earlier)
-    )
-
-
-def _why(reason: str) -> str:
-    return f": {reason}" if reason else ""
-
-
-def line_text(first: str, line: Line) -> str:
-    """Write one run of a task for a table."""
-    at = f"  {line.at:%Y-%m-%d %H:%M:%SZ}" if line.at else ""
-    return f"{first}  {line.state.value}{at}" + (f"  {line.detail}" if line.detail else "")
