@@ -140,10 +140,12 @@ class _Mirror:
         with Rounds(lambda: self._in_force.site, self._in_force.clock):
             yield
 
-    def _hosts_record(self) -> Records[Hosts] | None:
-        """Open the record of hosts; a vendor's customers have none."""
-        settings = self._in_force.settings
-        return None if settings.serve.access == "licences" else hosts_record(settings)
+    async def _hosts_record(self) -> Records[Hosts] | None:
+        """Open the record of hosts; a vendor's customers have none, and none enrol after a move."""
+        site = self._in_force.site
+        if site.settings.serve.access == "licences" or await site.repository().handover():
+            return None
+        return hosts_record(site.settings)
 
     async def _measured(self, _app: web.Application) -> AsyncIterator[None]:
         """Serve metrics on their own listener."""

@@ -29,8 +29,8 @@ LOCK_SECONDS = 0.1
 class Invited(Protocol):
     """Where hosts and their invitations are written down."""
 
-    def __call__(self) -> Records[Hosts] | None:
-        """Open the record; None where hosts have no credentials."""
+    async def __call__(self) -> Records[Hosts] | None:
+        """Open the record; None where hosts have no credentials, or get theirs elsewhere."""
         ...
 
 
@@ -49,13 +49,13 @@ class EnrolmentDesk:
 
         Raises:
             Refusal: 400 and 413 for what is no enrolment, 401 for an invitation that is none, is
-                used or ended, 404 where hosts have no credentials, 429 for too many tries.
+                used or ended, 404 where no hosts are enrolled, 429 for too many tries.
 
         """
         address = gate.address(request)
         if wait := self._rate.wait(address, now=asyncio.get_running_loop().time()):
             raise Refusal(429, "too many tries", {"Retry-After": str(math.ceil(wait))})
-        record = self._record()
+        record = await self._record()
         if record is None:
             raise Refusal(404, "no hosts are enrolled here")
         enrolment = await _enrolment(request)

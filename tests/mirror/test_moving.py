@@ -86,6 +86,7 @@ def test_three_hosts_stay_proven_while_their_mirror_moves_into_a_bucket(
         for words in (*changing, ["host", "add", "late"]):
             assert "handed over to s3://" in fleet.sigmirror(*words, code=2, errors=True)
         assert [updates(host) for host in hosts] == [version + 1 for version in before]
+        assert fleet.post("v1/enrol", "mx9:token", b"{}") == 404
         wait_for(lambda: old.told("handed-over"), "the log")
         with Process.started(site.new, tmp_path / "new.log") as new:
             moved = Fleet(tmp_path, url=f"http://{new.address}")
