@@ -32,6 +32,10 @@ class Keeper(Protocol):
         """What there is."""
         ...
 
+    async def read_anew(self, name: str, *, max_bytes: int) -> bytes:
+        """Return an object's bytes as the store has them, whatever was kept."""
+        ...
+
     async def settle(self, repository: str, snapshot: Snapshot) -> None:
         """Keep what a snapshot stands on."""
         ...
@@ -51,7 +55,7 @@ class HotRepository:
         self.unreachable = False
         self._keeper = keeper
         self._store = store
-        self._reader = SnapshotReader(store, name)
+        self._reader = SnapshotReader(store, name, keeper)
         self._objects: OrderedDict[str, Document] = OrderedDict()
         self._size = 0
         self._absent: set[str] = set()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 
@@ -59,12 +60,12 @@ class Snapshot:
         return {one.channel: one.assurance for one in ordered}
 
 
-class _Version(msgspec.Struct):
-    version: int
-
-
 class _Hashes(msgspec.Struct):
-    hashes: dict[str, str]
+    hashes: dict[str, str] = {}
+
+
+class _Version(_Hashes):
+    version: int = 0
 
 
 class _Signed(msgspec.Struct):
@@ -78,12 +79,31 @@ class _Role(msgspec.Struct):
     signed: _Signed
 
 
-class SnapshotReader:
-    """Reads one repository's snapshots; what the last one knew is not read again."""
+class ReadAnew(Protocol):
+    """Reads past what is kept on a disk of our own, and keeps that instead."""
 
-    def __init__(self, store: ReadableStore, repository: str) -> None:
+    async def read_anew(self, name: str, *, max_bytes: int) -> bytes:
+        """Return an object's bytes as the store has them.
+
+        Raises:
+            MissingError, LimitError, StoreError: as ``ReadableStore.read``.
+
+        """
+        ...
+
+
+class SnapshotReader:
+    """Reads one repository's snapshots; what the last one knew is not read again.
+
+    A role that a disk of our own damaged is read anew.
+    """
+
+    def __init__(
+        self, store: ReadableStore, repository: str, keeper: ReadAnew | None = None
+    ) -> None:
         self._store = store
         self._folder = f"r/{repository}"
+        self._keeper = keeper
 
     async def read(self, last: Snapshot | None) -> Snapshot | None:
         """Return the snapshot in force: ``last`` while nothing changed, None while there is none.
@@ -115,13 +135,13 @@ class SnapshotReader:
 
     async def _roles(self, timestamp: bytes) -> dict[str, _Signed]:
         roles = {"timestamp": _decode(timestamp, TIMESTAMP)}
-        snapshot = await self._role("snapshot", roles["timestamp"].meta["snapshot.json"].version)
+        snapshot = await self._role("snapshot", roles["timestamp"].meta["snapshot.json"])
         roles["snapshot"] = snapshot
         if len(snapshot.meta) > MAX_ROLES:
             raise StoreError(f"{self._folder}: more than MAX_ROLES={MAX_ROLES} roles")
         for file, meta in snapshot.meta.items():
             name = file.removesuffix(".json")
-            roles[name] = await self._role(name, meta.version)
+            roles[name] = await self._role(name, meta)
         roles["root"] = await self._newest_root()
         return roles
 
@@ -129,14 +149,21 @@ class SnapshotReader:
         number = 1
         while number < MAX_ROOTS and await self._store.stat(self._root(number + 1)):
             number += 1
-        return await self._role("root", number)
+        return await self._role("root", _Version(version=number))
 
     def _root(self, number: int) -> str:
         return f"{self._folder}/metadata/{number}.root.json"
 
-    async def _role(self, name: str, version: int) -> _Signed:
-        file = f"metadata/{version}.{name}.json"
-        return _decode(await self._bytes(file), f"{self._folder}/{file}")
+    async def _role(self, name: str, pinned: _Version) -> _Signed:
+        what = f"{self._folder}/metadata/{pinned.version}.{name}.json"
+        data = await self._bytes(what.removeprefix(f"{self._folder}/"))
+        try:
+            return _decode(_checked(data, pinned, what), what)
+        except StoreError:
+            if self._keeper is None:
+                raise
+        data = await self._keeper.read_anew(what, max_bytes=MAX_ROLE_BYTES)
+        return _decode(_checked(data, pinned, what), what)
 
     async def _releases(
         self, roles: Mapping[str, _Signed], known: Mapping[str, ReleaseBlobs]
@@ -196,6 +223,14 @@ def _manifests(roles: Iterable[_Signed]) -> Iterator[tuple[str, str]]:
             if found := _MANIFEST.fullmatch(target):
                 sha256 = pinned.hashes.get("sha256", "")
                 yield f"targets/{wire.blob_name(target, sha256)}", found[1]
+
+
+def _checked(data: bytes, pinned: _Hashes, what: str) -> bytes:
+    """Return a role's bytes, if they are those that the role above it names."""
+    sha256 = pinned.hashes.get("sha256")
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise StoreError(f"{what}: damaged")
+    return data
 
 
 def _decode(data: bytes, what: str) -> _Signed:

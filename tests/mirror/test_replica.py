@@ -135,6 +135,28 @@ async def test_a_replica_that_starts_without_its_store_and_without_a_disk_is_not
     assert await _status(client, "/readyz") == 200
 
 
+@pytest.mark.parametrize(
+    ("role", "was", "becomes"),
+    [
+        pytest.param("*.snapshot.json", b'"sig":"', b'"sig":"0', id="a signature"),
+        pytest.param("*.channels.json", b"{", b"\0", id="no JSON"),
+        pytest.param("1.root.json", b"{", b"", id="a root"),
+    ],
+)
+async def test_a_role_that_the_disk_damaged_is_brought_anew(
+    replica: Replica, aiohttp_client: AiohttpClient, role: str, was: bytes, becomes: bytes
+) -> None:
+    await aiohttp_client(await replica.application())
+    (kept,) = (replica.folder / "cache/kept/r/site/metadata").glob(role)
+    whole = kept.read_bytes()
+    kept.write_bytes(whole.replace(was, becomes, 1))
+    replica.restart()
+    client = await aiohttp_client(await replica.application())
+    async with client.get(f"/r/site/metadata/{kept.name}") as answer:
+        assert (answer.status, await answer.read()) == (200, whole)
+    assert kept.read_bytes() == whole
+
+
 async def test_what_is_kept_never_goes_back(
     replica: Replica, aiohttp_client: AiohttpClient
 ) -> None:

@@ -87,8 +87,16 @@ class CachedStore:
     async def _read_document(self, name: str, place: Place, max_bytes: int) -> bytes:
         with contextlib.suppress(MissingError), self._disk_watched(name):
             return await self._kept.read(name, max_bytes=max_bytes)
+        return await self._bring_document(name, place, max_bytes)
+
+    async def read_anew(self, name: str, *, max_bytes: int) -> bytes:
+        """Return a document's bytes as the store has them: what is kept of it was damaged."""
+        structlog.get_logger().error("cache-damaged", object=name)
+        return await self._bring_document(name, named(name), max_bytes)
+
+    async def _bring_document(self, name: str, place: Place | None, max_bytes: int) -> bytes:
         data = await self._store.read(name, max_bytes=max_bytes)
-        if _is_whole(data, place) and self.disk.takes():
+        if place and _is_whole(data, place) and self.disk.takes():
             with contextlib.suppress(MissingError), self._disk_watched(name):
                 await self._kept.put(name, data)
         return data
