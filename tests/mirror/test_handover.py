@@ -52,6 +52,7 @@ async def test_after_a_handover_the_old_place_signs_nothing_and_versions_go_on(m
     assert move.gets() == b"rule three"
 
 
+@pytest.mark.slow
 async def test_a_handover_cut_at_any_request_leaves_one_signer_at_most_and_is_finished_later(
     move: Move,
 ) -> None:

@@ -35,6 +35,7 @@ async def test_what_is_in_force_arrives_and_a_second_copy_sends_nothing(move: Mo
     assert not list((move.folder / "scratch").iterdir())
 
 
+@pytest.mark.slow
 async def test_a_copy_cut_at_any_request_leaves_the_old_or_the_new_one_and_is_finished_later(
     move: Move,
 ) -> None:
