@@ -5,7 +5,6 @@ from datetime import datetime
 from pathlib import Path
 
 import click
-import msgspec
 
 from keys.errors import UsageError
 from keys.signing.layout import Layout
@@ -17,6 +16,7 @@ from mirror.cli.options import (
     now,
     open_site,
     order,
+    print_json,
     why_option,
 )
 
@@ -67,7 +67,7 @@ def bring(*, config: Path, as_json: bool, why: str, folder: Path) -> None:
 
 def _tell(expires: dict[str, datetime], *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(expires).decode())
+        print_json(expires)
         return
     for role, at in expires.items():
         click.echo(f"{role}: valid until {at:%Y-%m-%d}")

@@ -15,7 +15,7 @@ from keys.errors import UsageError
 from keys.model.fragment import NAMED_SETTINGS, SAFE_SETTINGS, Fragment, check_key
 from keys.model.report import SettingsTold
 from mirror import fragments
-from mirror.cli.options import config_option, json_option, now, open_site, order
+from mirror.cli.options import config_option, json_option, now, open_site, order, print_json
 from mirror.fleet.asking import known_hosts
 from mirror.fleet.ledger import hosts_record
 from mirror.fragments import Change, Fragments, Next, Sections
@@ -122,7 +122,7 @@ def show(*, config: Path, as_json: bool, host: str) -> None:
         return
     if as_json:
         row = {"published": msgspec.to_builtins(published), "hosts": msgspec.to_builtins(told)}
-        click.echo(msgspec.json.encode(row).decode())
+        print_json(row)
         return
     for line in _lines(published, told):
         click.echo(line)
@@ -135,7 +135,7 @@ def keys(*, as_json: bool) -> None:
     safe = {key: msgspec.json.schema(kind) for key, kind in SAFE_SETTINGS.items()}
     if as_json:
         row = {"safe": safe, "only_where_named": sorted(NAMED_SETTINGS)}
-        click.echo(msgspec.json.encode(row).decode())
+        print_json(row)
         return
     for key, schema in sorted(safe.items()):
         bounds = f", {schema['minimum']} to {schema['maximum']}" if "minimum" in schema else ""
@@ -181,7 +181,7 @@ def _tell(made: Next, how: _How) -> None:
             "fragment": made.sequence, "changed": changed, "dry_run": how.dry_run,
             "differences": made.changes, "notes": notes,
         }  # fmt: skip
-        click.echo(msgspec.json.encode(row).decode())
+        print_json(row)
         return
     for line in (*made.changes, *(f"note: {note}" for note in notes)):
         click.echo(line)
@@ -214,7 +214,7 @@ def _show_host(
     if as_json:
         row: dict[str, Any] = {"host": host, "fragment": published.sequence if published else 0}
         row |= {"says": says, "told": msgspec.to_builtins(told)}
-        click.echo(msgspec.json.encode(row).decode())
+        print_json(row)
         return
     click.echo(f"fragment {published.sequence if published else 0} says to {host}:")
     for key, value in sorted(says.items()):

@@ -12,7 +12,7 @@ from keys.errors import UsageError
 from keys.signing.layout import SITE
 from mirror.cli import task_words
 from mirror.cli.config import said
-from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.cli.options import config_option, json_option, now, open_site, print_json
 from mirror.fleet.asking import asked
 from mirror.fleet.explanation import Explanation, Offered
 from mirror.fleet.explanation import explain as explained
@@ -43,7 +43,7 @@ def explain(*, config: Path, as_json: bool, name: str, channel: str) -> int:
     offered = _offered(site, asyncio.run(read_status(site, now=now())), channel)
     found = explained(host, channel, offered, now=now(), stale=_stale(site.settings))
     if as_json:
-        click.echo(msgspec.json.encode([msgspec.to_builtins(one) for one in found]).decode())
+        print_json([msgspec.to_builtins(one) for one in found])
     else:
         for one in found:
             click.echo("\n".join(_lines(channel, one)))
@@ -63,7 +63,7 @@ def show_host(*, config: Path, as_json: bool, name: str) -> None:
     tasks = asyncio.run(asked(settings, lambda desk: _tasks(Tasks(desk.database), name)))
     if as_json:
         told = [{"task": kept.task, **msgspec.to_builtins(line)} for kept, line in tasks]
-        click.echo(msgspec.json.encode({**msgspec.to_builtins(host), "tasks": told}).decode())
+        print_json({**msgspec.to_builtins(host), "tasks": told})
         return
     for text in _shown(host, _stale(settings)):
         click.echo(text)

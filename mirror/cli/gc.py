@@ -4,9 +4,8 @@ import asyncio
 from pathlib import Path
 
 import click
-import msgspec
 
-from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.cli.options import config_option, json_option, now, open_site, print_json
 from mirror.collect import Collected, collect, collect_quarantine
 from mirror.site import MirrorSite
 
@@ -19,7 +18,7 @@ def gc(*, config: Path, as_json: bool, dry_run: bool) -> None:
     """Remove objects that no release, track or recent timestamp needs any more."""
     collected = asyncio.run(_collect(open_site(config), dry_run=dry_run))
     if as_json:
-        click.echo(msgspec.json.encode(collected).decode())
+        print_json(collected)
         return
     for one in collected:
         verb = "would remove" if dry_run else "removed"

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from keys.console import LazyGroup
 from mirror.cli.options import (
@@ -14,6 +13,7 @@ from mirror.cli.options import (
     now,
     open_site,
     order,
+    print_json,
     reason_option,
 )
 from mirror.cli.rows import show
@@ -51,7 +51,7 @@ def release_hold(*, config: Path, as_json: bool, wait: float, reason: str, chann
         to = site.destination(site.upstream_settings(held.upstream))
         result = asyncio.run(decision.release(held, to))
         if as_json:
-            click.echo(msgspec.json.encode(result).decode())
+            print_json(result)
             return
         click.echo(f"{held.channel}: {result.outcome}; {result.track} is release {result.sequence}")
 

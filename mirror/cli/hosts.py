@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from keys.errors import UsageError
-from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.cli.options import config_option, json_option, now, open_site, print_json
 from mirror.cli.span import Span
 from mirror.fleet.asking import asked, has_desk
 from mirror.fleet.audit import faults
@@ -42,7 +42,7 @@ def hosts(*, config: Path, as_json: bool, stale: timedelta | None, channel: str)
     if as_json:
         told = {"hosts": [msgspec.to_builtins(line) for line in found], "totals": totals(found)}
         told["pools"] = {name: len({x.host for x in found if x.pool == name}) for name in pools}
-        click.echo(msgspec.json.encode(told).decode())
+        print_json(told)
     else:
         for text in _table(found, pools, at=now()):
             click.echo(text)
@@ -67,7 +67,7 @@ def history(*, config: Path, as_json: bool, at: str, host: str) -> int:
             {**msgspec.to_builtins(past), "published": _published(past, published)}
             for past in found
         ]
-        click.echo(msgspec.json.encode(told).decode())
+        print_json(told)
     else:
         for past in found:
             click.echo(_past(past))
@@ -95,7 +95,7 @@ def verify_log(*, config: Path, as_json: bool) -> int:
     if has_desk(site.settings):
         found += asyncio.run(asked(site.settings, look))
     if as_json:
-        click.echo(msgspec.json.encode({"faults": found}).decode())
+        print_json({"faults": found})
     else:
         for fault in found or ["every line follows the one before, and every signature holds"]:
             click.echo(fault)

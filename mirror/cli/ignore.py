@@ -17,6 +17,7 @@ from mirror.cli.options import (
     now,
     open_site,
     order,
+    print_json,
     reason_option,
 )
 from mirror.cli.span import Span
@@ -88,7 +89,7 @@ def list_(*, config: Path, as_json: bool) -> None:
     rows = [(entry, _standings(entry, hosts)) for entry in found]
     if as_json:
         told = [{**msgspec.to_builtins(entry), "hosts": dict(count)} for entry, count in rows]
-        click.echo(msgspec.json.encode(told).decode())
+        print_json(told)
         return
     for line in _table(rows):
         click.echo(line)
@@ -152,7 +153,7 @@ def _table(rows: Sequence[tuple[Ignored, Counter[str]]]) -> Iterator[str]:
 def _tell(site: MirrorSite, channel: str, name: str, what: str, *, as_json: bool) -> None:
     if as_json:
         told = {"channel": channel, "name": name, "outcome": what}
-        click.echo(msgspec.json.encode(told).decode())
+        print_json(told)
         return
     click.echo(f"{name}: {what} on channel {channel}")
     if site.settings.serve.access == "hosts":

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from keys.errors import UsageError
-from mirror.cli.options import json_option, now, order, why_option
+from mirror.cli.options import json_option, now, order, print_json, why_option
 from mirror.cli.places import Place, open_place
 from mirror.cli.progress import progress
 from mirror.fleet.ledger import move
@@ -121,7 +121,7 @@ def _check_public(source: Place, inventory: Inventory) -> None:
 
 def _tell(outcome: _Outcome, *, as_json: bool, dry_run: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(outcome).decode())
+        print_json(outcome)
         return
     verb = "would be copied" if dry_run else "copied"
     for one in outcome.repositories:

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from keys.errors import UsageError
-from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.cli.options import config_option, json_option, now, open_site, print_json
 from mirror.notices.notice import Notice
 from mirror.notices.round import Outcome, Round, book_file
 from mirror.notices.summary import read_summary
@@ -36,7 +36,7 @@ def notify(*, config: Path, as_json: bool, dry_run: bool, is_test: bool) -> int:
     notices = summary.notices
     if as_json:
         told = {"notices": msgspec.to_builtins(notices), "ways": msgspec.to_builtins(outcomes)}
-        click.echo(msgspec.json.encode(told).decode())
+        print_json(told)
     else:
         for line in _lines(notices, outcomes, dry_run=dry_run):
             click.echo(line)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import msgspec
 
 from mirror.edition import Order
 from mirror.fleet.ledger import entitlements
@@ -65,6 +66,11 @@ def open_in_charge(config: Path) -> MirrorSite:
     site = open_site(config)
     asyncio.run(site.check_in_charge())
     return site
+
+
+def print_json(value: object) -> None:
+    """Print a value on one line of JSON."""
+    click.echo(msgspec.json.encode(value).decode())
 
 
 def now() -> datetime:

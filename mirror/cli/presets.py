@@ -8,7 +8,7 @@ import msgspec
 
 from keys.errors import UsageError
 from mirror.cli import rows
-from mirror.cli.options import json_option
+from mirror.cli.options import json_option, print_json
 from mirror.feeds import UpstreamSettings
 from mirror.presets import PRESETS, Preset
 
@@ -24,7 +24,7 @@ def presets(*, name: str | None, as_json: bool) -> None:
     chosen = {name: PRESETS[name]} if name else PRESETS
     if as_json:
         found = [_described(one, preset) for one, preset in chosen.items()]
-        click.echo(msgspec.json.encode(found).decode())
+        print_json(found)
     elif name:
         for line in _lines(name, PRESETS[name]):
             click.echo(line)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import get_args
 
 import click
-import msgspec
 
 from keys import files
 from keys.errors import StateError
@@ -20,6 +19,7 @@ from mirror.cli.options import (
     now,
     open_site,
     order,
+    print_json,
     why_option,
 )
 from mirror.cli.progress import progress
@@ -125,7 +125,7 @@ def point(
 
 def _tell(published: Published, *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(published).decode())
+        print_json(published)
         return
     state = "published" if published.changed else "unchanged"
     click.echo(

@@ -10,7 +10,7 @@ import msgspec
 
 from keys import console, files
 from keys.errors import Error, StateError
-from mirror.cli.options import config_option, json_option, now, open_site, order
+from mirror.cli.options import config_option, json_option, now, open_site, order, print_json
 from mirror.cli.progress import progress
 from mirror.cli.waiting import in_turn, wait_option
 from mirror.pulls import Result
@@ -46,7 +46,7 @@ def pull(*, config: Path, as_json: bool, wait: float, upstream: str | None) -> i
     codes.append(_renew(site))
     if as_json:
         changed = any(one.get("outcome") == "published" for one in told)
-        click.echo(msgspec.json.encode({"changed": changed, "pulls": told}).decode())
+        print_json({"changed": changed, "pulls": told})
     return max(codes)
 
 
@@ -124,7 +124,7 @@ def probe(*, config: Path, as_json: bool, transcript: Path | None, upstream: str
             _save(transcript, asked.transcript.text())
     met = _met(site, upstream, offer, at)
     if as_json:
-        click.echo(msgspec.json.encode(met).decode())
+        print_json(met)
         return
     for name, value in met.items():
         shown = "unknown" if value is None else value

@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import Any
 
 import click
-import msgspec
+
+from mirror.cli.options import print_json
 
 
 def show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     """Print rows; the first value of each names it."""
     if as_json:
-        click.echo(msgspec.json.encode(rows).decode())
+        print_json(rows)
         return
     for row in rows:
         shown = (f"{key}={_plain(value)}" for key, value in list(row.items())[1:] if value != "")

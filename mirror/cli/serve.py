@@ -12,7 +12,7 @@ from keys import settings as loader
 from keys.credentials import redact_url
 from keys.errors import Error, UnreachableError, UsageError
 from mirror import check, logs
-from mirror.cli.options import config_option, json_option, now
+from mirror.cli.options import config_option, json_option, now, print_json
 from mirror.licences import Licences
 from mirror.presets import fillings
 from mirror.settings import convert, read_raw
@@ -67,7 +67,7 @@ def check_config(*, config: Path, as_json: bool, only_serves: bool) -> int:
             "problems": [{"message": str(one), "hint": one.hint} for one in problems],
             "warnings": [{"message": str(one), "hint": one.hint} for one in warnings],
         }
-        click.echo(msgspec.json.encode(found).decode())
+        print_json(found)
     else:
         told = (*_complaints("warning", warnings), *_complaints("problem", problems))
         for line in (*_lines(values), *told):

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-import msgspec
 
-from mirror.cli.options import config_option, json_option, now, open_site
+from mirror.cli.options import config_option, json_option, now, open_site, print_json
 from mirror.licence_status import LicenceStatus
 from mirror.notices.summary import read_summary
 from mirror.status import Channel, RepositoryStatus, Status
@@ -22,7 +21,7 @@ def status(*, config: Path, as_json: bool, check: bool) -> int:
     """Show repositories, upstreams, licences and open problems."""
     found = asyncio.run(read_summary(open_site(config), now=now())).status
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        print_json(found)
     else:
         if check:
             click.echo(_verdict(found.problems))

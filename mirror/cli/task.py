@@ -21,7 +21,7 @@ from keys.model.task import (
     covers,
 )
 from mirror.cli import task_words
-from mirror.cli.options import config_option, json_option, now, open_site, order
+from mirror.cli.options import config_option, json_option, now, open_site, order, print_json
 from mirror.cli.rows import show
 from mirror.cli.span import Span
 from mirror.fleet.asking import asked, known_hosts
@@ -100,9 +100,7 @@ def add(*, config: Path, as_json: bool, kind: str, **options: Any) -> None:  # n
     kept = asyncio.run(give(site, wanted, by=by, now=at))
     names = [name for name in _names(site.settings) if kept.task.is_for(name)]
     if as_json:
-        click.echo(
-            msgspec.json.encode({**task_words.plain(kept), "hosts_now": len(names)}).decode()
-        )
+        print_json({**task_words.plain(kept), "hosts_now": len(names)})
         return
     click.echo(f"{task_words.headline(kept.task)}; hosts: {len(names)}")
 
@@ -137,7 +135,7 @@ def show_(*, config: Path, as_json: bool, id_: str) -> int:
             "totals": counts(found),
             "turnout": msgspec.to_builtins(found),
         }
-        click.echo(msgspec.json.encode(told).decode())
+        print_json(told)
     else:
         for text in task_words.lines(kept, found, runs):
             click.echo(text)
@@ -162,7 +160,7 @@ def cancel(*, config: Path, as_json: bool, reason: str, id_: str) -> None:
     asyncio.run(take_back(site, kept.task, by=by, now=at))
     if as_json:
         told = {**task_words.plain(kept), "cancelled": at}
-        click.echo(msgspec.json.encode(told).decode())
+        print_json(told)
         return
     click.echo(f"task {kept.task.id}: cancelled")
 

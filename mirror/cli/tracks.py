@@ -9,7 +9,7 @@ import msgspec
 
 from keys.errors import UsageError
 from mirror import orders
-from mirror.cli.options import config_option, json_option, now, open_site, order
+from mirror.cli.options import config_option, json_option, now, open_site, order, print_json
 from mirror.fleet.promotion import judge
 from mirror.publish import Retrack
 from mirror.rollout import CANARY, STABLE
@@ -131,7 +131,7 @@ def _carry_out(
     pointers, _ = asyncio.run(tracks.read())
     told = {"channel": channel, "changed": changed, "tracks": msgspec.to_builtins(pointers)}
     if as_json:
-        click.echo(msgspec.json.encode(told).decode())
+        print_json(told)
         return
     named = ", ".join(f"{name} is release {one.sequence}" for name, one in sorted(pointers.items()))
     click.echo(f"{channel}: {'done' if changed else 'unchanged'}; {named}")
