@@ -166,7 +166,7 @@ def builder(tmp_path: Path) -> Iterator[Builder]:
     builder.buildah("umount", "--all")
     builder.buildah("rm", "--all")
     builder.buildah("rmi", "--all", "--force")
-    (tmp_path / "base.tar").unlink()
+    (tmp_path / "base.tar").unlink(missing_ok=True)
 
 
 @pytest.mark.slow
