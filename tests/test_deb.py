@@ -18,7 +18,7 @@ SEEN = ("/etc", "/opt", "/usr/bin", "/usr/lib/systemd", "/usr/lib/sysusers.d", "
 USERS = {
     f"/etc/{name}{dash}" for name in ("passwd", "group", "shadow", "gshadow") for dash in ("", "-")
 }
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deb")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("deb")]
 
 
 def check_tools() -> None:

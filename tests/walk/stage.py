@@ -63,6 +63,9 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         need_clamd()
+        for program in ("clamdscan", "openssl"):
+            if shutil.which(program) is None:
+                pytest.skip(f"{program} is not installed: apt-get install {program}")
         self._library = faketime()
         self.folder = folder
         self.address = f"127.0.0.1:{free_port()}"
