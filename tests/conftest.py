@@ -1,14 +1,13 @@
 """What every test shares: no time limit per example, slow tests, missing engines, small disks."""
 
-import os
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests import small_disks
 from tests.slow import is_slow
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
@@ -44,10 +43,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root may mount a small file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disks.mounted(tmp_path / "small", "1m") as folder:
+        yield folder

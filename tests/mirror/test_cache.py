@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from keys.errors import MissingError, StoreError, UnreachableError
 from mirror.storage import FilesystemStore
 from mirror.storage.base import CHUNK_BYTES
 from mirror.web.cache.store import CachedStore
+from tests import small_disks
 from tests.mirror.faulty_store import FaultyStore
 
 MANY = 64 << 20
@@ -180,13 +180,8 @@ async def test_a_silent_store_is_not_asked_by_everybody(tmp_path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one MiB and a half."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root may mount a small file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disks.mounted(tmp_path / "disk", "1536k") as folder:
+        yield folder
 
 
 async def test_on_a_full_cache_disk_blobs_go_through_until_there_is_room(

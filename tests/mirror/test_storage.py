@@ -10,6 +10,7 @@ import pytest
 from keys.errors import MissingError, NameRefusedError, SettingsError, StoreError
 from mirror.settings import StoreSettings
 from mirror.storage import FilesystemStore, MemoryStore, open_store
+from tests import small_disks
 from tests.mirror import kill_points
 from tests.mirror.store_contract import StoreContract
 
@@ -137,13 +138,8 @@ def test_a_kill_at_any_change_leaves_no_torn_object(tmp_path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root may mount a small file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disks.mounted(tmp_path / "disk", "256k") as folder:
+        yield folder
 
 
 async def test_a_full_disk_is_an_error_that_loses_nothing(small_disk: Path) -> None:

@@ -1,7 +1,6 @@
 """A killed run and a full disk: what is left is whole, and the next run ends well."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from keys.errors import StateError
 from keys.model.release import Pin, blob_name
+from tests import small_disks
 from tests.keys.trusting import Host
 from tests.mirror.kill_points import every_kill, need_strace
 from tests.tuf_repository import SignedRepository
@@ -91,15 +91,8 @@ def test_a_refresh_killed_at_any_change_leaves_a_trusted_copy(tmp_path: Path) ->
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("a sized tmpfs needs the right to mount")
-    try:
+    with small_disks.mounted(tmp_path / "small", "4m") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_disk_that_fills_up_on_the_way_gets_its_room_back(small_disk: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from keys.errors import DigestError, LockedError, StateError
 from keys.model.release import File, Pin
+from tests import small_disks
 from tests.tuf_repository import ChannelRepository
 from tests.updater.bench import Bench
 from tests.updater.site import ScannerHost, served
@@ -119,19 +120,8 @@ def test_a_full_disk_is_named_with_what_to_do(tmp_path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)], check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting is not allowed here")
-    try:
+    with small_disks.mounted(tmp_path / "small", "4m") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_on_a_full_disk_the_last_good_generation_stays_and_room_is_all_it_takes(
