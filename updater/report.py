@@ -141,12 +141,14 @@ def _oldest(last: RunReport) -> datetime:
 
 def _undated(last: RunReport, *, max_age: timedelta, now: datetime) -> str:
     """Say why definitions are too old, or why nobody can tell how old they are."""
-    newest = max(last.at, *last.refreshed.values())
+    newest = max((last.at, *last.refreshed.values()))
     if newest - now > MAX_AHEAD:
         return (
             f"the last run is dated {newest:%Y-%m-%dT%H:%M:%SZ}, ahead of this host's clock: "
             "one of the two is wrong, and how old the definitions are is not known"
         )
+    if not last.refreshed:
+        return "when definitions were last found fresh is not known"
     oldest = min(_oldest(last), last.at)
     if now - oldest > max_age:
         return f"definitions not refreshed since {oldest:%Y-%m-%dT%H:%M:%SZ}"

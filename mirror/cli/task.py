@@ -167,14 +167,18 @@ def cancel(*, config: Path, as_json: bool, reason: str, id_: str) -> None:
 
 def _wanted(kind: str, given: _Options, hosts: tuple[str, ...], at: datetime) -> Wanted:
     begins, cron = _time(given.when, given.tz, at)
-    if begins + given.expires <= at:
+    try:
+        window_ends, ends = begins + given.expires, begins + given.until
+    except OverflowError as exc:
+        raise UsageError(f"--at {given.when!r}: beyond every calendar") from exc
+    if window_ends <= at:
         raise UsageError(f"--at {given.when!r}: such a task has expired already")
     return Wanted(
         kind=kind,
         hosts=hosts,
         at=begins,
         window=given.expires,
-        until=begins + (given.until if cron else given.expires),
+        until=ends if cron else window_ends,
         engine=given.engine,
         cron=cron,
         tz=given.tz,

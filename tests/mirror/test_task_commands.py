@@ -76,6 +76,7 @@ def test_the_silent_are_asked_by_their_names(operator: Operator) -> None:
         (["prove", "--hosts", ","], "names no host"),
         (["prove", "--all", "--at", "tomorrow"], "not a time"),
         (["prove", "--all", "--at", "2026-01-01"], "has expired already"),
+        (["prove", "--all", "--at", "9999-12-31"], "beyond every calendar"),
         (["prove", "--all", "--at", "0 3 * *"], "not a cron expression"),
         (["prove", "--all", "--at", "0 3 * * *", "--tz", "Mars/Base"], "not a time zone"),
         (["prove", "--all", "--expires", "99d"], "--expires: at most 31d"),

@@ -22,6 +22,15 @@ def test_the_exit_code_is_the_one_that_matters_most(codes: list[int], expected: 
     assert report.worst(codes) == expected
 
 
+def test_monitoring_is_told_when_no_mirror_ever_answered() -> None:
+    last = RunReport(at=NOW, exit_code=1, engines=(GOOD,), troubles=(TROUBLE,))
+    found, line = judge(last, max_age=timedelta(hours=26), now=NOW)
+    assert (found, line) == (
+        Level.critical,
+        "when definitions were last found fresh is not known",
+    )
+
+
 def run(*engines: EngineReport, at: datetime = NOW, refreshed: datetime = NOW) -> RunReport:
     return RunReport(at=at, exit_code=0, engines=engines, refreshed={"site": refreshed})
 
