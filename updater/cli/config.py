@@ -10,7 +10,7 @@ import msgspec
 from keys import settings as toml
 from keys.credentials import redact_url
 from keys.errors import UsageError
-from updater.cli.host import Host, say
+from updater.cli.host import Host, say, say_json
 from updater.cli.options import config_option, json_option
 from updater.fragments import Known
 
@@ -37,7 +37,7 @@ def check_config(*, config: Path, as_json: bool) -> int:
             "site": msgspec.to_builtins(known.told()),
             "problems": problems,
         }
-        say(msgspec.json.encode(told).decode())
+        say_json(told)
     else:
         for key, value, place in values:
             say(f"{key} = {msgspec.json.encode(value).decode()}  ({place})")

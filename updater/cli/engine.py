@@ -8,7 +8,7 @@ import msgspec
 from click.core import ParameterSource
 
 from keys.errors import SettingsError, StateError, UsageError
-from updater.cli.host import Host, complain, now, say
+from updater.cli.host import Host, complain, now, say, say_json
 from updater.cli.options import config_option, engine_option, json_option
 from updater.place import last_run
 from updater.quarantine import Entry
@@ -101,7 +101,7 @@ def list_(*, config: Path, engine: str, as_json: bool) -> None:
     held = [(turn.settings.name, e) for turn in turns for e in turn.place.quarantine.load().entries]
     if as_json:
         rows = [{"engine": name, **msgspec.to_builtins(entry)} for name, entry in held]
-        say(msgspec.json.encode(rows).decode())
+        say_json(rows)
         return
     for name, entry in held:
         say(f"{name}: {_line(entry)}")
@@ -126,7 +126,7 @@ def clear(*, config: Path, engine: str, manifest_sha256: str, everything: bool) 
 def _tell(reports: list[EngineReport], *, as_json: bool) -> int:
     if as_json:
         rows: list[Any] = [msgspec.to_builtins(report) for report in reports]
-        say(msgspec.json.encode(rows).decode())
+        say_json(rows)
     else:
         for report in reports:
             say(report.line)

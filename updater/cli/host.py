@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from keys import settings as toml
 from keys.errors import UsageError
 from updater import remote_settings
@@ -156,6 +158,11 @@ def become(user: str) -> None:
 def say(text: str) -> None:
     """Print one line on stdout."""
     sys.stdout.write(text + "\n")
+
+
+def say_json(value: object) -> None:
+    """Print a value on one line of JSON on stdout."""
+    say(msgspec.json.encode(value).decode())
 
 
 def complain(message: str, hint: str) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from keys.errors import Error, UsageError
 from updater.cli.config import standing
-from updater.cli.host import Host, now, say
+from updater.cli.host import Host, now, say, say_json
 from updater.cli.options import config_option, engine_option, json_option
 from updater.history import Entry
 from updater.place import Place, last_run
@@ -75,7 +75,7 @@ def status(*, config: Path, engine: str, as_json: bool) -> None:
         "settings": msgspec.to_builtins(host.place.fragments.known().told()),
     }
     if as_json:
-        say(msgspec.json.encode(told).decode())
+        say_json(told)
         return
     ignored = {engine.engine: engine.ignored for engine in last.engines}
     for row in told["engines"]:
@@ -125,7 +125,7 @@ def verify(*, config: Path, engine: str, as_json: bool) -> int:
     ]
     findings += metadata_findings(host.settings, host.place, now=now())
     if as_json:
-        say(msgspec.json.encode([msgspec.to_builtins(f) for f in findings]).decode())
+        say_json([msgspec.to_builtins(f) for f in findings])
     else:
         for finding in findings:
             say(f"{finding.engine}: {finding.what}")

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from keys.errors import TrustError, UnprovenError
-from updater.cli.host import say
+from updater.cli.host import say, say_json
 from updater.plain.comparison import Line, Outcome, Runs
 from updater.plain.disk import Database
 from updater.plain.look import Look, look
@@ -38,7 +36,7 @@ def prove(config: Path | None, socket: str, *, with_marker: bool, as_json: bool)
     """
     seen = look(PlainClamd.find(config, socket), with_marker=with_marker)
     if as_json:
-        say(msgspec.json.encode(_told(seen)).decode())
+        say_json(_told(seen))
     else:
         for line in _lines(seen):
             say(line)

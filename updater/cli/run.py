@@ -15,7 +15,7 @@ import msgspec
 from keys.errors import UnprovenError, UsageError
 from keys.model.report import TaskTold
 from updater import runs
-from updater.cli.host import Host, complain, now, say
+from updater.cli.host import Host, complain, now, say, say_json
 from updater.cli.options import config_option, engine_option, json_option
 from updater.cli.tasks import as_text, carry_out, trying
 from updater.report import RunReport
@@ -116,7 +116,7 @@ def report(*, config: Path, as_json: bool) -> int:
     done = carry_out(host.place, trying(config), told.tasks, refreshed=False)
     if as_json:
         plain = {"sent": told.sent, "waiting": told.waiting, "note": told.note}
-        say(msgspec.json.encode(plain | _tasks_plain(done)).decode())
+        say_json(plain | _tasks_plain(done))
     else:
         say(f"{told.sent} sent, {told.waiting} waiting" + (f": {told.note}" if told.note else ""))
         for one in done:
@@ -132,7 +132,7 @@ def _tell(report: RunReport, done: Sequence[TaskTold], *, as_json: bool) -> int:
     """Print how a run ended, one line for each engine and task; return its exit code."""
     if as_json:
         told = {"changed": report.changed, **msgspec.to_builtins(report), **_tasks_plain(done)}
-        say(msgspec.json.encode(told).decode())
+        say_json(told)
         return report.exit_code
     for engine in report.engines:
         say(engine.line)
