@@ -122,18 +122,26 @@ async def _concluded(editions: Editions, by: Order, *, now: datetime) -> int:
 
 
 async def take_back(
-    here: Sequence[StoredRepository], there: Sequence[StoredRepository], *, by: Order, now: datetime
-) -> None:
+    here: Sequence[StoredRepository], there: Sequence[StoredRepository], to: str = "", *,
+    by: Order, now: datetime,
+) -> None:  # fmt: skip
     """End a handover that was not completed; the destination, if it holds anything, is sealed.
 
+    Without ``to``, which names the destination, nobody looks whether that has taken over.
+
     Raises:
-        UsageError: nothing was handed over; or the destination has taken over.
+        UsageError: nothing was handed over; or to another place; or the destination has taken over.
 
     """
     seals = [await one.handover() for one in here]
     sealed = next((seal for seal in seals if seal), None)
     if sealed is None:
         raise UsageError("nothing is handed over here")
+    if to and sealed.to != to:
+        raise UsageError(
+            f"handed over to {sealed.to}, and not to {to}: who signs there is not known",
+            hint="name that place; or --lost, where it is gone for good",
+        )
     for other in there:
         version, taken = await _version(other), await other.handover() is None
         if taken and sealed.timestamp and version >= sealed.timestamp:

@@ -1,11 +1,13 @@
 """What a repository in force consists of, verified from its first root down to every manifest."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from keys.errors import DigestError, StateError
-from keys.model.release import Manifest, Pin, decode
+from keys.model.fragment import FRAGMENT_TARGET
+from keys.model.ignore import IGNORE_TARGET
+from keys.model.release import LICENCE_STATUS_TARGET, LicenceStatus, Manifest, Pin, decode, encode
 from keys.signing.publisher import Publisher, RoleFile
 from keys.signing.state import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, State
 from keys.trust import roles
@@ -34,6 +36,19 @@ class Inventory:
     def first_root(self) -> RoleFile:
         """The root by which hosts recognise the repository."""
         return next(file for file in self.files if file.name == f"1.{ROOT}.json")
+
+
+def told_to_all(inventory: Inventory) -> Iterator[str]:
+    """Say what a site's own documents tell whoever reads its repository."""
+    nothing = len(encode(LicenceStatus(())))
+    words = {
+        FRAGMENT_TARGET: "names of hosts, and the settings that are set for them",
+        IGNORE_TARGET: "which signatures hosts ignore",
+        LICENCE_STATUS_TARGET: "names and dates of licences",
+    }
+    for target, pin in sorted(inventory.blobs, key=lambda one: one[0]):
+        if target in words and not (target == LICENCE_STATUS_TARGET and pin.length <= nothing):
+            yield f"{words[target]} ({target})"
 
 
 async def read_inventory(repository: StoredRepository) -> Inventory:

@@ -15,8 +15,9 @@ from mirror.cli.progress import progress
 from mirror.fleet.ledger import move
 from mirror.fleet.sharing import Sharing
 from mirror.handover import Handing, take_back
-from mirror.inventory import Inventory
+from mirror.inventory import Inventory, told_to_all
 from mirror.repository import StoredRepository
+from mirror.site import MirrorSite
 from mirror.transfer import Check, Copied, Transfer
 
 endpoint_option = click.option(
@@ -58,7 +59,7 @@ def copy(  # noqa: PLR0913 - a command's options
     if handover and (dry_run or public):
         raise UsageError("--handover: neither with --dry-run nor with --public")
     with _places(src, dst, endpoint, region) as (source, target):
-        check: Check = partial(_check_public, source) if public else _check_nothing
+        check: Check = partial(_check_public, source.mirror("--public")) if public else _nothing
         with progress(target.shown, wanted=not as_json) as on_bytes:
             transfer = Transfer(
                 source.store, target.store, target.scratch, on_bytes, check, dry_run
@@ -90,26 +91,24 @@ def _places(src: str, dst: str, endpoint: str, region: str) -> Iterator[tuple[Pl
         open_place(src, endpoint=endpoint, region=region) as source,
         open_place(dst, endpoint=endpoint, region=region) as target,
     ):
-        if source.shown == target.shown:
+        if source.is_same_as(target):
             raise UsageError(f"{source.shown}: source and destination are the same place")
         yield source, target
 
 
-def _check_nothing(_inventory: Inventory) -> None:
+def _nothing(_inventory: Inventory) -> None:
     """Let everything be copied."""
 
 
-def _check_public(source: Place, inventory: Inventory) -> None:
-    """Refuse what not everybody may have.
+def _check_public(site: MirrorSite, inventory: Inventory) -> None:
+    """Refuse what not everybody may have; say what of this site everybody can then read.
 
     Raises:
         UsageError: naming the channels.
 
     """
-    settings = source.site.settings if source.site else None
-    sharing = Sharing.of(settings.upstream if settings else ())
-    gated = sharing.gated(inventory.repository, inventory.manifests)
-    if settings and settings.serve.access == "licences":
+    gated = Sharing.of(site.settings.upstream).gated(inventory.repository, inventory.manifests)
+    if site.settings.serve.access == "licences":
         gated = tuple(sorted({one.channel for one in inventory.manifests}))
     if gated:
         raise UsageError(
@@ -117,6 +116,8 @@ def _check_public(source: Place, inventory: Inventory) -> None:
             hint="serve these by a mirror, which knows who asks; where the vendor's terms allow "
             'it, set redistribution = "public" and publish them anew',
         )
+    for what in told_to_all(inventory):
+        click.echo(f"note: everybody can read there {what}", err=True)
 
 
 def _tell(outcome: _Outcome, *, as_json: bool, dry_run: bool) -> None:
@@ -154,11 +155,11 @@ def unseal(*, src: str, dst: str | None, endpoint: str, region: str, lost: bool,
         raise UsageError("name DST; or --lost, where it is gone for good")
     with contextlib.ExitStack() as opened:
         source = opened.enter_context(open_place(src, endpoint=endpoint, region=region))
-        here, there = _repositories(source), []
+        here, there, to = _repositories(source), [], ""
         if dst:
             target = opened.enter_context(open_place(dst, endpoint=endpoint, region=region))
-            there = _repositories(target, like=here)
-        asyncio.run(take_back(here, there, by=order("sigmirror unseal", why), now=now()))
+            there, to = _repositories(target, like=here), target.shown
+        asyncio.run(take_back(here, there, to, by=order("sigmirror unseal", why), now=now()))
     click.echo(f"{source.shown}: signed here again")
 
 

@@ -22,6 +22,10 @@ class Place:
     scratch: Path
     site: MirrorSite | None = None
 
+    def is_same_as(self, other: "Place") -> bool:
+        """Tell whether another place is this one, by whatever name."""
+        return _resolved(self.shown) == _resolved(other.shown)
+
     def mirror(self, what: str) -> MirrorSite:
         """Return the mirror.
 
@@ -69,6 +73,12 @@ def _named(url: str, folder: str, endpoint: str, region: str) -> Place:
 
 def _scratch(folder: Path) -> Path:
     return folder / "quarantine"
+
+
+def _resolved(shown: str) -> str:
+    """Write a folder as it is called without links and detours."""
+    folder = shown.removeprefix("file://")
+    return shown if folder == shown else f"file://{Path(folder).resolve()}"
 
 
 def _shown(store: StoreSettings) -> str:

@@ -156,6 +156,8 @@ def test_a_handover_is_typed_given_up_and_handed_back(typist: Typist, tmp_path: 
     new.write_text(operator.config.read_text().replace(f"{operator.mirror.folder}", f"{store}"))
     assert "settings and keys" in typist.types("copy", operator.config, store, "--handover", code=2)
     assert "same place" in typist.types("copy", operator.config, operator.mirror.folder, code=2)
+    (tmp_path / "link").symlink_to(operator.mirror.folder)
+    assert "same place" in typist.types("copy", operator.config, tmp_path / "link", code=2)
     assert "nothing is handed over" in typist.types(
         "unseal", operator.config, "--lost", "--why", "x", code=2
     )
@@ -164,7 +166,9 @@ def test_a_handover_is_typed_given_up_and_handed_back(typist: Typist, tmp_path: 
     assert "handed over to elsewhere" in typist.types("pull", "--config", operator.config, code=2)
     assert "already" in typist.types("copy", operator.config, new, "--handover", code=2)
     assert "name DST" in typist.types("unseal", operator.config, "--why", "gone", code=2)
-    assert "signed here again" in typist.types("unseal", operator.config, store, "--why", "gone")
+    for other in (store, new):  # who has taken over elsewhere would sign, too
+        assert "and not to" in typist.types("unseal", operator.config, other, "--why", "x", code=2)
+    assert "signed here again" in typist.types("unseal", operator.config, "--lost", "--why", "gone")
     told = json.loads(typist.types("copy", operator.config, new, "--handover", "--json"))
     assert told["handed_over"] == f"file://{store}"
     assert "has taken over" in typist.types("unseal", operator.config, new, "--why", "x", code=2)
@@ -172,3 +176,17 @@ def test_a_handover_is_typed_given_up_and_handed_back(typist: Typist, tmp_path: 
     assert "here nothing is signed" in typist.types("copy", new, operator.config, "--handover")
     (operator.drop / "a.rules").write_text("rule one")
     assert "published" in typist.types("pull", "--config", operator.config)
+
+
+def test_a_public_copy_knows_the_settings_and_says_what_it_tells_everybody(
+    typist: Typist, tmp_path: Path
+) -> None:
+    operator, public = typist.operator, tmp_path / "public"
+    folder = operator.mirror.folder
+    assert "needs the mirror's settings" in typist.types("copy", "--public", folder, public, code=2)
+    assert "everybody" not in typist.types("copy", "--public", operator.config, public)
+    at = ("--config", operator.config, "--reason", "slow")
+    typist.types("config", "set", "interval_seconds", "600", "--all", *at)
+    told = typist.types("copy", "--public", operator.config, public)
+    assert "note: everybody can read there names of hosts, and the settings" in told
+    assert "licences" not in told
