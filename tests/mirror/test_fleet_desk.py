@@ -20,7 +20,7 @@ from mirror.fleet.audit import faults
 from mirror.fleet.database import HEAD, MIGRATIONS, Database
 from mirror.fleet.desk import Desk, open_desk
 from mirror.settings import Settings, StoreSettings
-from tests.mirror import postgres
+from tests.mirror import desks, postgres
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
@@ -38,14 +38,8 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     url = f"sqlite:///{tmp_path}/fleet.db"
     if request.param == "postgresql":
         url = request.getfixturevalue("server")
-    database = Database(url)
-    await database.connect()
-    yield Desk(database)
-    if request.param == "postgresql":
-        async with database.changing() as connection:
-            await connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-            await connection.execute(sa.text("CREATE SCHEMA public"))
-    await database.close()
+    async with desks.opened(url) as desk:
+        yield desk
 
 
 def engine(sequence: int = 1, **more: object) -> EngineTold:

@@ -6,17 +6,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import sqlalchemy as sa
 
 from keys.errors import LimitError, UsageError
 from keys.model.release import encode
 from keys.model.report import HostReport, TaskTold
 from keys.model.task import MAX_ANSWER_BYTES, MAX_HANDED, Handed, SignedTask, Task, written
-from mirror.fleet.database import Database
 from mirror.fleet.desk import Desk
 from mirror.fleet.tasks import MAX_OPEN, Kept, Run, Tasks, hand_out
 from mirror.fleet.turnout import counts, lines
-from tests.mirror import postgres
+from tests.mirror import desks, postgres
 from tests.tasking import DAY, HOUR, NOW, task
 
 pytestmark = pytest.mark.slow
@@ -33,14 +31,8 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     url = f"sqlite:///{tmp_path}/fleet.db"
     if request.param == "postgresql":
         url = request.getfixturevalue("server")
-    database = Database(url)
-    await database.connect()
-    yield Desk(database)
-    if request.param == "postgresql":
-        async with database.changing() as connection:
-            await connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-            await connection.execute(sa.text("CREATE SCHEMA public"))
-    await database.close()
+    async with desks.opened(url) as desk:
+        yield desk
 
 
 def kept(number: int = 1, *, added: datetime = NOW, **more: object) -> Kept:

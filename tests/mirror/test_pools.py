@@ -16,7 +16,6 @@ from keys.model.standing import state_at
 from mirror.feeds import UpstreamSettings
 from mirror.fleet import desk as desks
 from mirror.fleet.audit import faults
-from mirror.fleet.database import Database
 from mirror.fleet.desk import Desk
 from mirror.fleet.health import lines
 from mirror.fleet.roster import EngineRow, HostRow, Load
@@ -24,6 +23,7 @@ from mirror.fleet.usage import usage
 from mirror.licence_status import licence_statuses, licence_troubles
 from mirror.settings import LicenceSettings, Settings
 from tests.keys.issuing import LICENCE, but
+from tests.mirror.desks import opened
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -32,10 +32,8 @@ STALE = 26 * HOUR
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    database = Database(f"sqlite:///{tmp_path}/fleet.db")
-    await database.connect()
-    yield Desk(database)
-    await database.close()
+    async with opened(f"sqlite:///{tmp_path}/fleet.db") as desk:
+        yield desk
 
 
 def report(host: str, channel: str = "paid", number: int = 1, **more: object) -> HostReport:
