@@ -119,9 +119,9 @@ def create(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         file.write(data)
 
 
-def append(path: Path, line: bytes, *, mode: int = 0o644) -> None:
+def append(path: Path, line: bytes) -> None:
     """Add one line to a file and make it durable; a torn last line is ended first."""
-    with os.fdopen(_kept(path, os.O_RDWR | os.O_APPEND, mode), "r+b") as file:
+    with os.fdopen(_kept(path, os.O_RDWR | os.O_APPEND, 0o644), "r+b") as file:
         if file.seek(0, os.SEEK_END) and not _ends_with_newline(file):
             line = b"\n" + line
         file.write(line.rstrip(b"\n") + b"\n")

@@ -15,7 +15,7 @@ from keys.errors import UsageError
 from keys.model.fragment import NAMED_SETTINGS, SAFE_SETTINGS, Fragment, check_key
 from keys.model.report import SettingsTold
 from mirror import fragments
-from mirror.cli.options import config_option, json_option, now, open_site, order, print_json
+from mirror.cli.options import config_option, json_option, listed, now, open_site, order, print_json
 from mirror.fleet.asking import known_hosts
 from mirror.fleet.ledger import hosts_record
 from mirror.fragments import Change, Fragments, Next, Sections
@@ -151,7 +151,7 @@ def _names(named: Sequence[str], *, everybody: bool) -> tuple[str, ...]:
         UsageError: it is not said, or said twice.
 
     """
-    names = tuple(name for part in named for name in part.split(",") if name)
+    names = listed(named)
     if bool(names) == everybody:
         raise UsageError("say for whom: --hosts NAME,NAME or --all")
     return names

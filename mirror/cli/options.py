@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,6 +67,11 @@ def open_in_charge(config: Path) -> MirrorSite:
     site = open_site(config)
     asyncio.run(site.check_in_charge())
     return site
+
+
+def listed(given: Iterable[str]) -> tuple[str, ...]:
+    """Return the names an option was given: separated by commas, or one at a time."""
+    return tuple(name.strip() for part in given for name in part.split(",") if name.strip())
 
 
 def print_json(value: object) -> None:

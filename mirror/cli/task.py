@@ -21,7 +21,7 @@ from keys.model.task import (
     covers,
 )
 from mirror.cli import task_words
-from mirror.cli.options import config_option, json_option, now, open_site, order, print_json
+from mirror.cli.options import config_option, json_option, listed, now, open_site, order, print_json
 from mirror.cli.rows import show
 from mirror.cli.span import Span
 from mirror.fleet.asking import asked, known_hosts
@@ -193,7 +193,7 @@ def _asked_hosts(settings: Settings, given: _Options, at: datetime) -> tuple[str
         return ("*",)
     if given.stale:
         return _late(settings, at)
-    patterns = tuple(word.strip() for one in given.named for word in one.split(",") if word.strip())
+    patterns = listed(given.named)
     names = _names(settings)
     for pattern in patterns:
         if not _PATTERN.fullmatch(pattern):

@@ -25,9 +25,7 @@ _ENGINE = _columns(engines, EngineRow, "loads", "ignored")
 _HOST = _columns(hosts, HostRow, "engines", "settings", "turns")
 
 
-async def read_hosts(
-    connection: AsyncConnection, name: str = "", *, track: str = ""
-) -> list[HostRow]:
+async def read_hosts(connection: AsyncConnection, name: str, *, track: str) -> list[HostRow]:
     """Read every host by name, the one of this name, or those with an engine on a track."""
     by_engine: dict[tuple[str, str], list[Load]] = {}
     asked = sa.select(loads.c.host, loads.c.engine, *_LOAD).order_by(loads.c.channel)
