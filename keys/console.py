@@ -1,4 +1,4 @@
-"""What every command line shares: lazy sub-commands, errors on stderr, documented exit codes.
+"""What every command line shares: lazy sub-commands, errors on stderr, exit codes, times typed.
 
 A command returns its exit code, or None for 0. Anything it raises from ``keys.errors`` becomes
 ``error: …`` and ``hint: …`` on stderr and the exit code of its branch.
@@ -9,11 +9,12 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import click
 
-from keys.errors import Error
+from keys.errors import Error, UsageError
 
 FAILED = 1
 INTERRUPTED = 130
@@ -72,6 +73,20 @@ def exit_code(
     except Error as exc:
         return report(exc)
     return code if isinstance(code, int) else 0
+
+
+def instant(text: str, *, hint: str = "write it as 2026-03-01T08:00:00Z") -> datetime:
+    """Read the time that --at gives; it is in UTC unless it says.
+
+    Raises:
+        UsageError: it is none.
+
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise UsageError(f"--at {text!r}: not a time", hint=hint) from exc
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def report(error: Error) -> int:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from keys.errors import UsageError
+from keys.console import instant
 from mirror.cli.options import config_option, json_option, now, open_site, print_json
 from mirror.cli.span import Span
 from mirror.fleet.asking import asked, has_desk
@@ -59,7 +59,7 @@ def history(*, config: Path, as_json: bool, at: str, host: str) -> int:
 
     Exit code 1 when nothing is known of that time.
     """
-    time, site = _instant(at), open_site(config)
+    time, site = instant(at), open_site(config)
     found = asyncio.run(asked(site.settings, lambda desk: desk.at(time, host)))
     published = {(e.channel, e.sequence): e for e in site.journal.entries() if e.what == "release"}
     if as_json:
@@ -164,11 +164,3 @@ def _past(past: Past) -> str:
         f"{past.host} {past.engine}: generation {line['generation']} ({named}), {line['proof']}, "
         f"since {line['at']}, signed by {past.public_key[:16]}"
     )
-
-
-def _instant(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise UsageError(f"--at {text!r}: write it as 2026-03-01T08:00:00Z") from exc
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

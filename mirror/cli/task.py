@@ -3,13 +3,14 @@
 import asyncio
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from keys.console import instant
 from keys.errors import UsageError
 from keys.model.report import MEMBER_SEPARATOR
 from keys.model.task import (
@@ -231,19 +232,8 @@ def _time(text: str, tz: str, at: datetime) -> tuple[datetime, str]:
     try:
         begins = at + Span().convert(text, None, None) if text else at
     except click.BadParameter:
-        begins = _instant(text)
+        begins = instant(text, hint="write 2026-03-01T08:00:00Z, 2h, or five fields of cron")
     return begins, ""
-
-
-def _instant(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise UsageError(
-            f"--at {text!r}: not a time",
-            hint="write 2026-03-01T08:00:00Z, 2h, or five fields of cron",
-        ) from exc
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 async def _read(tasks: Tasks) -> tuple[list[Kept], list[Run]]:

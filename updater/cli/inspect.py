@@ -1,14 +1,15 @@
 """`sigupdate status`, `check`, `history`, `verify`: what is, what was, and whether it still is."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from keys.errors import Error, UsageError
+from keys.console import instant
+from keys.errors import Error
 from updater.cli.config import standing
 from updater.cli.host import Host, now, say, say_json
 from updater.cli.options import config_option, engine_option, json_option
@@ -97,7 +98,7 @@ def status(*, config: Path, engine: str, as_json: bool) -> None:
 def history(*, config: Path, engine: str, as_json: bool, at: str) -> int:
     """Tell what was in force when, from the append-only history."""
     host = Host.load(config)
-    time = _instant(at) if at else None
+    time = instant(at) if at else None
     found = 0
     for settings in host.engines(engine):
         log = Place.of(host.place, settings).history
@@ -158,14 +159,6 @@ def _status_line(row: dict[str, Any]) -> str:
     since = f" since {found['proof_at']}" if found.get("proof_at") else ""
     proof = f"{found.get('proof', 'unproven')}{since}"
     return f"{row['engine']}: generation {found['number']}: {named}; {proof}; kept: {kept}{more}"
-
-
-def _instant(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise UsageError(f"--at {text!r}: write it as 2026-03-01T08:00:00Z") from exc
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _history_json(engine: str, entry: Entry) -> str:
