@@ -31,76 +31,66 @@ class Branch:
         )
 
 
-def find(target: str, root: Root, load: Load, *, max_delegations: int) -> TargetFile | None:
-    """Find a target, or None when no role that may speak for it lists it.
+@dataclass(frozen=True, slots=True)
+class Delegations:
+    """A repository's roles from its root down; a search ends after ``max_delegations`` of them.
 
-    Raises:
-        LimitError: not found within ``max_delegations`` roles.
-        TrustError: a role on the way cannot be verified; the search ends there.
-
+    Every method raises LimitError where a search ends so, and TrustError where a role on the way
+    cannot be verified.
     """
-    for _, loaded in _walk(root, load, target, max_delegations):
-        if target in loaded.targets:
-            return loaded.targets[target]
-    return None
 
+    root: Root
+    load: Load
+    max_delegations: int
 
-def targets_of(
-    role: str, root: Root, load: Load, *, via: str, max_delegations: int
-) -> Mapping[str, TargetFile] | None:
-    """List what a role may speak for, reached by the delegations for the path ``via``.
+    def find(self, target: str) -> TargetFile | None:
+        """Find a target, or None when no role that may speak for it lists it."""
+        for _, loaded in self._walk(target):
+            if target in loaded.targets:
+                return loaded.targets[target]
+        return None
 
-    Returns None when no delegation leads to the role.
+    def targets_of(self, role: str, *, via: str) -> Mapping[str, TargetFile] | None:
+        """List what a role may speak for, reached by the delegations for the path ``via``.
 
-    Raises:
-        LimitError, TrustError: as ``find``.
+        Returns None when no delegation leads to the role.
+        """
+        for branch, loaded in self._walk(via):
+            if branch.role == role:
+                return {path: file for path, file in loaded.targets.items() if branch.covers(path)}
+        return None
 
-    """
-    for branch, loaded in _walk(root, load, via, max_delegations):
-        if branch.role == role:
-            return {path: file for path, file in loaded.targets.items() if branch.covers(path)}
-    return None
+    def delegator_of(self, role: str, *, via: str) -> Targets | None:
+        """Return the role that delegates the path ``via`` to a role, which itself is not loaded.
 
+        Returns None when no delegation leads to the role.
+        """
+        for _, loaded in self._walk(via):
+            if any(name == role for name, _ in _children(loaded, via)):
+                return loaded
+        return None
 
-def delegator_of(
-    role: str, root: Root, load: Load, *, via: str, max_delegations: int
-) -> Targets | None:
-    """Return the role that delegates the path ``via`` to a role, which itself is not loaded.
-
-    Returns None when no delegation leads to the role.
-
-    Raises:
-        LimitError, TrustError: as ``find``.
-
-    """
-    for _, loaded in _walk(root, load, via, max_delegations):
-        if any(name == role for name, _ in _children(loaded, via)):
-            return loaded
-    return None
-
-
-def _walk(
-    root: Root, load: Load, path: str, max_delegations: int
-) -> Iterator[tuple[Branch, Targets]]:
-    waiting = [Branch(Targets.type, root)]
-    visited: set[str] = set()
-    while waiting:
-        branch = waiting.pop()
-        if branch.role in visited:
-            continue
-        if len(visited) > max_delegations:
-            raise LimitError(f"{path}: not found within max_delegations={max_delegations} roles")
-        visited.add(branch.role)
-        loaded = load(branch.role, branch.delegator)
-        yield branch, loaded
-        above = (*branch.above, (branch.role, loaded))
-        children = []
-        for name, terminating in _children(loaded, path):
-            children.append(Branch(name, loaded, above))
-            if terminating:
-                waiting.clear()
-                break
-        waiting += reversed(children)
+    def _walk(self, path: str) -> Iterator[tuple[Branch, Targets]]:
+        waiting = [Branch(Targets.type, self.root)]
+        visited: set[str] = set()
+        while waiting:
+            branch = waiting.pop()
+            if branch.role in visited:
+                continue
+            if len(visited) > self.max_delegations:
+                limit = f"max_delegations={self.max_delegations}"
+                raise LimitError(f"{path}: not found within {limit} roles")
+            visited.add(branch.role)
+            loaded = self.load(branch.role, branch.delegator)
+            yield branch, loaded
+            above = (*branch.above, (branch.role, loaded))
+            children = []
+            for name, terminating in _children(loaded, path):
+                children.append(Branch(name, loaded, above))
+                if terminating:
+                    waiting.clear()
+                    break
+            waiting += reversed(children)
 
 
 def _children(delegator: Targets, path: str) -> Iterator[tuple[str, bool]]:

@@ -12,6 +12,7 @@ from keys.model.release import Pin
 from keys.trust import delegations, roles
 from keys.trust.clock import Clock, Known, Reference
 from keys.trust.copy import TrustedCopy
+from keys.trust.delegations import Delegations
 from keys.trust.limits import MetadataLimits
 from keys.trust.offline import Offline
 from keys.trust.source import MetadataSource
@@ -141,12 +142,7 @@ class Repository:
 
     def find_listing(self, target: str, source: MetadataSource) -> TargetFile | None:
         """As ``find``, with whatever digests the role lists: for repositories of others."""
-        return delegations.find(
-            target,
-            self._in_force.root,
-            partial(self._load, source=source),
-            max_delegations=self._limits.max_delegations,
-        )
+        return self._delegations(source).find(target)
 
     def targets_of(self, role: str, source: MetadataSource, *, via: str) -> Mapping[str, Pin]:
         """List the targets of a role, reached by the delegations for the path ``via``.
@@ -158,13 +154,7 @@ class Repository:
             TrustError, LimitError, StateError: as ``find``.
 
         """
-        listed = delegations.targets_of(
-            role,
-            self._in_force.root,
-            partial(self._load, source=source),
-            via=via,
-            max_delegations=self._limits.max_delegations,
-        )
+        listed = self._delegations(source).targets_of(role, via=via)
         if listed is None:
             raise MissingError(f"repository {self.name}: no role {role!r} speaks for {via}")
         return {path: delegations.pin(path, file) for path, file in listed.items()}
@@ -182,13 +172,7 @@ class Repository:
             TrustError, LimitError, StateError: as ``find``.
 
         """
-        delegator = delegations.delegator_of(
-            role,
-            self._in_force.root,
-            partial(self._load, source=source),
-            via=via,
-            max_delegations=self._limits.max_delegations,
-        )
+        delegator = self._delegations(source).delegator_of(role, via=via)
         if delegator is None:
             raise SignatureError(f"repository {self.name}: no role {role!r} speaks for {via}")
         found = {keyid: Signature(keyid, signature) for keyid, signature in signatures.items()}
@@ -219,6 +203,10 @@ class Repository:
         data = self._copy.required(Timestamp.type)
         if not self._in_force.offline:
             self._clock.settle(Pin.of(data).sha256)
+
+    def _delegations(self, source: MetadataSource) -> Delegations:
+        load = partial(self._load, source=source)
+        return Delegations(self._in_force.root, load, self._limits.max_delegations)
 
     def _load(self, role: str, delegator: Root | Targets, source: MetadataSource) -> Targets:
         """Return a role verified against this very delegator, never against another one's word."""
