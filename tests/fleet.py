@@ -1,11 +1,13 @@
 """A fleet on loopback: a real `sigmirror run`, and hosts that are real `sigupdate` processes."""
 
+import contextlib
 import json
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,13 @@ class Fleet:
         done = run("sigmirror", *words, "--config", config)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Fleet"]:
+        """Run the mirror for a while."""
+        with Process.started(self.config, self.folder / "log") as self.process:
+            self.url = f"http://{self.process.address}"
+            yield self
 
     def wait_until_served(self) -> None:
         """Wait until the mirror, where it runs, has noticed what a command published."""

@@ -22,8 +22,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("fleet")
     fleet = Fleet(folder)
     fleet.found()
-    with Process.started(fleet.config, folder / "log") as process:
-        fleet.url, fleet.process = f"http://{process.address}", process
+    with fleet.running():
         fleet.publish("rule one")
         yield fleet
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.fleet import Fleet
-from tests.mirror.serving import Process
 from tests.updater import debian_host
 from tests.updater.debian_machine import CHECKOUT
 
@@ -90,8 +89,7 @@ class Scanner:
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path)
     fleet.found()
-    with Process.started(fleet.config, tmp_path / "log") as process:
-        fleet.url = f"http://{process.address}"
+    with fleet.running():
         yield fleet
 
 

@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 
 from tests.fleet import BIN, Fleet, run
-from tests.mirror.serving import Process, wait_for
+from tests.mirror.serving import wait_for
 
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path)
     fleet.found()
-    with Process.started(fleet.config, tmp_path / "log") as process:
-        fleet.url = f"http://{process.address}"
-        fleet.process = process
+    with fleet.running():
         yield fleet
 
 

@@ -15,9 +15,7 @@ from tests.mirror.serving import Process
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path)
     fleet.found()
-    with Process.started(fleet.config, tmp_path / "log") as process:
-        fleet.url = f"http://{process.address}"
-        fleet.process = process
+    with fleet.running():
         yield fleet
 
 

@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.fleet import Fleet, Host
-from tests.mirror.serving import Process
 
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path)
     fleet.found()
-    with Process.started(fleet.config, tmp_path / "log") as process:
-        fleet.url, fleet.process = f"http://{process.address}", process
+    with fleet.running():
         fleet.publish("rule one")
         yield fleet
 

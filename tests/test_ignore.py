@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.fleet import BIN, Fleet
-from tests.mirror.serving import Process
 from tests.updater.clamd_process import Clamd, need_clamd, other_user, short_folder
 from tests.updater.clamd_process import wait_for as wait_until
 from updater.engines import instream
@@ -110,8 +109,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     (tmp_path / "mail" / "mail.yar").write_text(IN_MAIL)
     for channel in ("mail", "hunting"):
         fleet.sigmirror("publish", channel, tmp_path / channel)
-    with Process.started(fleet.config, tmp_path / "log") as process:
-        fleet.url, fleet.process = f"http://{process.address}", process
+    with fleet.running():
         yield fleet
 
 

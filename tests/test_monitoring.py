@@ -17,7 +17,7 @@ import yaml
 
 from tests.exposition import Exposition, exported, lint, promtool, samples, write_rules
 from tests.fleet import Fleet, Host, run
-from tests.mirror.serving import Process, wait_for
+from tests.mirror.serving import wait_for
 
 PROJECT = Path(__file__).parent.parent
 RULES = PROJECT / "helm/files/prometheus-rules.yaml"
@@ -59,8 +59,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet.config.write_text(config + MORE.format(folder=fleet.folder, secret=SECRET, **term))
     (fleet.folder / "av.lic").write_text("a vendor's own")
     (fleet.folder / "drop").mkdir()
-    with Process.started(fleet.config, fleet.folder / "log") as process:
-        fleet.url, fleet.process = f"http://{process.address}", process
+    with fleet.running():
         drops(fleet, "a rule that is long enough to be missed", "published")
         fleet.sigmirror("point", "inhouse", "canary", "1", "--why", "to be measured")
         drops(fleet, "short", "held")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet import Fleet, Host
-from tests.mirror.serving import Process, wait_for
+from tests.mirror.serving import wait_for
 
 PADDING = "never-in-any-sample-" * 50  # a release of much the same size as the others
 PROVES = """\
@@ -23,9 +23,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     config = fleet.config.read_text()
     top = 'canary = ["inhouse"]\n'
     fleet.config.write_text(top + config + "[rollout]\nsoak_seconds = 0\n")
-    with Process.started(fleet.config, tmp_path / "log") as process:
-        fleet.url = f"http://{process.address}"
-        fleet.process = process
+    with fleet.running():
         yield fleet
 
 

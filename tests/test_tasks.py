@@ -17,7 +17,7 @@ import pytest
 from keys.model.release import encode
 from tests.fleet import BIN, Fleet, Host, run
 from tests.loopback import Quiet, Server, running
-from tests.mirror.serving import Process, wait_for
+from tests.mirror.serving import wait_for
 
 pytestmark = pytest.mark.slow
 RULE = 'rule Sample{number} {{ strings: $a = "a sample of release {number}" condition: $a }}\n'
@@ -86,8 +86,7 @@ def scanning(fleet: Fleet, name: str, accept: str) -> Host:
 def site(tmp_path: Path) -> Iterator[Site]:
     fleet = Fleet(tmp_path)
     fleet.found()
-    with Process.started(fleet.config, tmp_path / "log") as fleet.process:
-        fleet.url = f"http://{fleet.process.address}"
+    with fleet.running():
         every = '["update", "prove", "verify", "rollback", "report"]'
         hosts = [scanning(fleet, name, every) for name in ("mx1", "mx2")]
         hosts.append(scanning(fleet, "mx3", '["verify"]'))
