@@ -97,7 +97,7 @@ def _line(result: Result) -> str:
     if result.release:
         parts.append(result.release)
     if result.outcome == "published":
-        parts.append(f"to {result.track}, {result.new_bytes} new bytes")
+        parts.append(f"to {result.track or 'no track'}, {result.new_bytes} new bytes")
     if result.requests:
         parts.append(f"{result.requests} requests, {result.received_bytes} bytes received")
     parts += [text for text in (result.detail, result.note) if text]

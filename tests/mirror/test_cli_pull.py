@@ -40,6 +40,15 @@ def test_pull_publishes_a_drop_folder(operator: Operator) -> None:
     }  # fmt: skip
 
 
+def test_a_pull_of_a_channel_that_is_held_says_that_no_track_moved(operator: Operator) -> None:
+    for content in (b"rule a", b"rule a, and more"):
+        (operator.drop / "a.yar").write_bytes(content)
+        code, out, _ = operator.types("pull")
+        assert code == 0
+        operator.types("hold", "channel", "inhouse", "--reason", "a look at it")
+    assert "; to no track, " in out
+
+
 def test_an_unknown_upstream_is_a_usage_error(operator: Operator) -> None:
     code, _, err = operator.types("pull", "nobody")
     assert code == 2
