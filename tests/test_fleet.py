@@ -57,6 +57,22 @@ def test_a_refused_release_is_told_with_its_cause(fleet: Fleet) -> None:
     assert "false" in line["trouble"]
 
 
+def test_a_proof_and_an_ordered_rollback_between_runs_are_told(fleet: Fleet) -> None:
+    fleet.publish("rule one")
+    host = fleet.host("mx1")
+    host.sigupdate("run", "--install-only")
+    (line,) = fleet.hosts(code=1)
+    assert (line["health"], line["engine"]["proof"]) == ("unproven", "unproven")
+    host.sigupdate("prove")
+    (line,) = fleet.hosts()
+    assert (line["health"], line["engine"]["proof"]) == ("ok", "probed")
+    fleet.publish("rule two")
+    host.sigupdate("run")
+    host.sigupdate("rollback")
+    (line,) = fleet.hosts(code=None)
+    assert line["loads"][0]["sequence"] == 1
+
+
 def test_a_mirror_that_is_down_fails_no_run_and_hears_of_it_later(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     fleet.found()

@@ -135,7 +135,7 @@ class HostReport(Told, frozen=True, kw_only=True):
     host: Name
     series: Hex
     number: Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
-    occasion: Name = "run"  # run, heartbeat, task
+    occasion: Name = "run"  # run, heartbeat, task, prove, rollback
     at: Instant
     system: Text = ""
     sigupdate: Name = ""

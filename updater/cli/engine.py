@@ -52,12 +52,18 @@ def prove(
         raise SettingsError(f"{config}: there is no such file", hint=hint)
     host = Host.load(config)
     reports = [turn.take(None) for turn in host.turns(at=now(), only=engine)]
+    _pass_on(host, reports, "prove")
+    return _tell(reports, as_json=as_json)
+
+
+def _pass_on(host: Host, reports: list[EngineReport], occasion: str) -> None:
+    """Let the last run's report, monitoring and the mirror know what engines run since."""
     try:
         remember_proofs(host.place, reports)
-    except StateError as exc:
+        host.update(at=now()).heartbeat(occasion)
+    except StateError as exc:  # a run under way tells it itself
         complain(str(exc), exc.hint)
     show(host.settings, last_run(host.place))
-    return _tell(reports, as_json=as_json)
 
 
 def _is_plain(config: Path) -> bool:
@@ -82,7 +88,7 @@ def rollback(*, config: Path, engine: str, as_json: bool, reason: str) -> int:
     if len(turns) > 1:
         raise UsageError("there are several engines", hint="name one with --engine")
     reports = [turn.go_back(reason) for turn in turns]
-    show(host.settings, last_run(host.place))
+    _pass_on(host, reports, "rollback")
     return _tell(reports, as_json=as_json)
 
 
