@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import structlog
-
 from keys.errors import Error, SettingsError
 from mirror.fleet.records import RecordFile
 from mirror.notices.book import Book, Failure, Way
@@ -147,10 +145,7 @@ class Round:
             sender.send(sayings, at=self.now)
         except Error as exc:
             failure = Failure.after(way.failure, str(exc), now=self.now)
-            told = {"way": sender.name, "cause": str(exc), "times": failure.times}
-            structlog.get_logger().warning("notify-failed", **told)
             return Outcome(sender.name, sayings, error=str(exc)), failure
-        structlog.get_logger().info("notified", way=sender.name, notices=len(sayings))
         return Outcome(sender.name, sayings), None
 
     def _closed(self, rule: NotifySettings, error: SettingsError) -> Outcome:

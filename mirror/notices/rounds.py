@@ -11,7 +11,7 @@ import structlog
 
 from keys.errors import Error, LockedError
 from mirror.notices.opening import SILENCE
-from mirror.notices.round import Round, book_file
+from mirror.notices.round import Outcome, Round, book_file
 from mirror.notices.summary import read_summary
 from mirror.site import MirrorSite
 
@@ -81,4 +81,12 @@ class Rounds:
             summary = asyncio.run(read_summary(site, now=now, upgrade=False))
             unknown = (*summary.unknown, *self._too_early(now))
             this = Round(rules, summary.notices, now, unknown)
-            this.tell(book_file(site.folder))
+            for outcome in this.tell(book_file(site.folder)):
+                _log(outcome)
+
+
+def _log(outcome: Outcome) -> None:
+    if outcome.sayings and outcome.error:
+        structlog.get_logger().warning("notify-failed", way=outcome.way, cause=outcome.error)
+    elif outcome.sayings and not outcome.waits:
+        structlog.get_logger().info("notified", way=outcome.way, notices=len(outcome.sayings))
