@@ -41,6 +41,7 @@ def test_pull_publishes_a_drop_folder(operator: Operator) -> None:
 
 
 def test_a_pull_of_a_channel_that_is_held_says_that_no_track_moved(operator: Operator) -> None:
+    out = ""
     for content in (b"rule a", b"rule a, and more"):
         (operator.drop / "a.yar").write_bytes(content)
         code, out, _ = operator.types("pull")
