@@ -89,6 +89,11 @@ def instant(text: str, *, hint: str = "write it as 2026-03-01T08:00:00Z") -> dat
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def text(value: str) -> str:
+    """Return free text that is kept and listed, whatever was typed, on one line."""
+    return " ".join(value.split())
+
+
 def report(error: Error) -> int:
     """Print an error and its hint on stderr; return its exit code."""
     print(f"error: {error}", file=sys.stderr)

@@ -165,6 +165,11 @@ def test_definitions_are_served_while_the_database_is_broken(tmp_path: Path) -> 
         host.sigupdate("run")
         assert host.waiting() == 1
         assert process.told("fleet")
+        why = ("--reason", "two\nlines")
+        fleet.sigmirror("config", "set", "interval_seconds", "600", "--all", *why)
+        fleet.sigmirror("ignore", "add", "Bad.Rule", "--channel", "inhouse", *why)
+        assert "interval_seconds = 600" in fleet.sigmirror("config", "show")
+        assert "  two lines\n" in fleet.sigmirror("ignore", "list")
 
 
 def test_explain_says_why_a_host_is_on_its_release(fleet: Fleet) -> None:

@@ -11,12 +11,21 @@ import click
 import msgspec
 
 from keys import settings as toml
+from keys.console import text
 from keys.errors import UsageError
 from keys.model.fragment import NAMED_SETTINGS, SAFE_SETTINGS, Fragment, check_key
 from keys.model.report import SettingsTold
 from mirror import fragments
-from mirror.cli.options import config_option, json_option, listed, now, open_site, order, print_json
-from mirror.fleet.asking import known_hosts
+from mirror.cli.options import (
+    config_option,
+    heard_hosts,
+    json_option,
+    listed,
+    now,
+    open_site,
+    order,
+    print_json,
+)
 from mirror.fleet.ledger import hosts_record
 from mirror.fragments import Change, Fragments, Next, Sections
 from mirror.site import MirrorSite
@@ -25,7 +34,7 @@ hosts_option = click.option(
     "--hosts", "named", multiple=True, help="Names of hosts or pools, separated by commas."
 )
 all_option = click.option("--all", "everybody", is_flag=True, help="Every host of this site.")
-reason_option = click.option("--reason", default="", help="Why, for the publish log.")
+reason_option = click.option("--reason", type=text, default="", help="Why, for the publish log.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only show what would change.")
 
 
@@ -190,8 +199,7 @@ def _tell(made: Next, how: _How) -> None:
 
 
 def _told(site: MirrorSite) -> dict[str, SettingsTold]:
-    rows = asyncio.run(known_hosts(site.settings))
-    return {row.name: row.settings for row in rows if row.settings}
+    return {row.name: row.settings for row in heard_hosts(site) if row.settings}
 
 
 def _lines(published: Fragment | None, told: dict[str, SettingsTold]) -> Iterator[str]:

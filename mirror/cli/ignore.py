@@ -13,6 +13,7 @@ from keys.errors import NameRefusedError, UsageError
 from keys.model.ignore import MAX_IGNORE_DAYS, Ignored, bare, check_name
 from mirror.cli.options import (
     config_option,
+    heard_hosts,
     json_option,
     now,
     open_site,
@@ -21,7 +22,6 @@ from mirror.cli.options import (
     reason_option,
 )
 from mirror.cli.span import Span
-from mirror.fleet.asking import known_hosts
 from mirror.fleet.roster import HostRow
 from mirror.ignores import Ignores
 from mirror.site import MirrorSite
@@ -85,7 +85,7 @@ def list_(*, config: Path, as_json: bool) -> None:
     """List what is ignored, until when and why, and how many hosts follow."""
     at, site = now(), open_site(config)
     found = asyncio.run(Ignores(site.policies).read()).in_force(at)
-    hosts = asyncio.run(known_hosts(site.settings)) if found else []
+    hosts = heard_hosts(site) if found else []
     rows = [(entry, _standings(entry, hosts)) for entry in found]
     if as_json:
         told = [{**msgspec.to_builtins(entry), "hosts": dict(count)} for entry, count in rows]

@@ -8,6 +8,7 @@ from functools import partial
 import click
 import msgspec
 
+from keys.console import text
 from keys.errors import UsageError
 from mirror.cli.options import json_option, now, order, print_json, why_option
 from mirror.cli.places import Place, open_place
@@ -142,7 +143,9 @@ def _tell(outcome: _Outcome, *, as_json: bool, dry_run: bool) -> None:
 @endpoint_option
 @region_option
 @click.option("--lost", is_flag=True, help="DST is gone for good, and nothing was signed there.")
-@click.option("--why", required=True, help="The reason, for whoever finds the seal at DST.")
+@click.option(
+    "--why", type=text, required=True, help="The reason, for whoever finds the seal at DST."
+)
 @click.argument("src")
 @click.argument("dst", required=False)
 def unseal(*, src: str, dst: str | None, endpoint: str, region: str, lost: bool, why: str) -> None:

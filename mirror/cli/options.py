@@ -9,8 +9,12 @@ from pathlib import Path
 import click
 import msgspec
 
+from keys.console import report, text
+from keys.errors import Error
 from mirror.edition import Order
+from mirror.fleet.asking import known_hosts
 from mirror.fleet.ledger import entitlements
+from mirror.fleet.roster import HostRow
 from mirror.licences import Licences
 from mirror.settings import load
 from mirror.site import MirrorSite
@@ -29,15 +33,19 @@ config_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 reason_option = click.option(
-    "--reason", required=True, help="Why, for the publish log.", callback=lambda *a: _said(a[2])
+    "--reason",
+    type=text,
+    required=True,
+    help="Why, for the publish log.",
+    callback=lambda *a: _said(a[2]),
 )
-why_option = click.option("--why", default="", help="The reason, for the publish log.")
+why_option = click.option("--why", type=text, default="", help="The reason, for the publish log.")
 
 
 def _said(reason: str) -> str:
-    if not reason.strip():
+    if not reason:
         raise click.BadParameter("say why")
-    return reason.strip()
+    return reason
 
 
 def open_site(config: Path, *, pulls: bool = False) -> MirrorSite:
@@ -54,6 +62,15 @@ def open_site(config: Path, *, pulls: bool = False) -> MirrorSite:
         licences.follow if pulls else licences.standing,
         lambda: entitlements(settings, now()),
     )
+
+
+def heard_hosts(site: MirrorSite) -> list[HostRow]:
+    """Return every host that reported; where their record does not answer, say so and go on."""
+    try:
+        return asyncio.run(known_hosts(site.settings))
+    except Error as exc:
+        report(exc)
+        return []
 
 
 def open_in_charge(config: Path) -> MirrorSite:

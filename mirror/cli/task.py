@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from keys.console import instant
+from keys.console import instant, text
 from keys.errors import UsageError
 from keys.model.report import MEMBER_SEPARATOR
 from keys.model.task import (
@@ -86,7 +86,7 @@ def task() -> None:
               help="A host that comes later than that does nothing.")  # fmt: skip
 @click.option("--until", type=Span(), default="90d", show_default=True,
               help="With cron: for how long it comes again.")  # fmt: skip
-@click.option("--reason", default="", help="Why, for the log and for the hosts.")
+@click.option("--reason", type=text, default="", help="Why, for the log and for the hosts.")
 @click.argument("kind", type=click.Choice(KINDS))
 def add(*, config: Path, as_json: bool, kind: str, **options: Any) -> None:  # noqa: ANN401 - `_Options`
     """Ask hosts for an update, a proof, a verification, a rollback or a report.
@@ -146,7 +146,7 @@ def show_(*, config: Path, as_json: bool, id_: str) -> int:
 @task.command(epilog="Example: sigmirror task cancel 3fa1 --reason 'not needed'")
 @config_option
 @json_option
-@click.option("--reason", default="", help="Why, for the log.")
+@click.option("--reason", type=text, default="", help="Why, for the log.")
 @click.argument("id_", metavar="ID")
 def cancel(*, config: Path, as_json: bool, reason: str, id_: str) -> None:
     """Hand a task out no more; a host that has it already may still run it."""

@@ -7,6 +7,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
+from keys.console import text
 from keys.errors import SettingsError, StateError, UsageError
 from updater.cli.host import Host, complain, now, say, say_json
 from updater.cli.options import config_option, engine_option, json_option
@@ -76,7 +77,9 @@ def _is_plain(config: Path) -> bool:
 @config_option
 @engine_option
 @json_option
-@click.option("--reason", default="the operator went back", help="Kept in the quarantine.")
+@click.option(
+    "--reason", type=text, default="the operator went back", help="Kept in the quarantine."
+)
 def rollback(*, config: Path, engine: str, as_json: bool, reason: str) -> int:
     """Go back to the generation before, and stay there.
 
