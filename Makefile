@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= 2
+# Tests wait more than they work: for timers, for engines that load, for clients that are slow.
+WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 # Debian keeps clamd where a user's PATH does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
