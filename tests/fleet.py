@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.mirror.serving import Process, wait_for
+from tests.mirror.serving import Process, wait_for, wait_until_served
 
 BIN = Path(sys.executable).parent
 
@@ -55,20 +55,8 @@ class Fleet:
 
     def wait_until_served(self) -> None:
         """Wait until the mirror, where it runs, has noticed what a command published."""
-        path = self.folder / "mirror/r/site/metadata/timestamp.json"
-        if self.url and path.exists():
-            version = json.loads(path.read_bytes())["signed"]["version"]
-            wait_for(lambda: self._served() >= version, "what was published")
-
-    def _served(self) -> float:
-        """Return the version that is served; endless where no mirror runs."""
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=30) as answer:  # noqa: S310 - loopback
-                return float(json.loads(answer.read())["timestamp"])
-        except urllib.error.HTTPError:
-            return 0
-        except (urllib.error.URLError, ConnectionError):
-            return float("inf")
+        if self.url:
+            wait_until_served(self.url, self.folder / "mirror/r/site")
 
     def hosts(self, *words: object, code: int | None = 0) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -76,6 +77,25 @@ class Process:
             lines = answer.read().decode().splitlines()
         pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
+
+
+def wait_until_served(url: str, repository: Path) -> None:
+    """Wait until a mirror, where one runs there, has noticed what another process published."""
+    path = repository / "metadata/timestamp.json"
+    if path.exists():
+        version = json.loads(path.read_bytes())["signed"]["version"]
+        wait_for(lambda: _served(url) >= version, "what was published")
+
+
+def _served(url: str) -> float:
+    """Return the version that is served; endless where no mirror runs."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=30) as answer:  # noqa: S310 - loopback
+            return float(json.loads(answer.read())["timestamp"])
+    except urllib.error.HTTPError:
+        return 0
+    except (urllib.error.URLError, ConnectionError):
+        return float("inf")
 
 
 def unverified() -> ssl.SSLContext:

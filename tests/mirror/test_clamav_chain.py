@@ -11,7 +11,7 @@ import pytest
 
 from tests.keys.signing_site import PASSPHRASE
 from tests.mirror.clamav_vendor_server import ClamavServer, in_background
-from tests.mirror.serving import SIGMIRROR, Process
+from tests.mirror.serving import SIGMIRROR, Process, wait_until_served
 from tests.mirror.site import Mirror
 from tests.real_data import real_data
 from tests.updater.clamd_process import Clamd, need_clamd, short_folder
@@ -50,6 +50,7 @@ databases = ["test", "bytecode"]
         self.clamd = Clamd(folder, self.state / "engines/clamd/current")
 
     def write_host(self, address: str) -> None:
+        self.url = f"http://{address}"
         root = self.mirror.folder / "r/site/metadata/1.root.json"
         (self.folder / "root.json").write_bytes(root.read_bytes())
         self.config.write_text(f"""
@@ -73,6 +74,7 @@ memory_per_definition_byte = 0
         return result
 
     def update(self, *, code: int = 0) -> None:
+        wait_until_served(self.url, self.mirror.folder / "r/site")
         run(SIGUPDATE, "run", "--config", self.config, code=code)
 
 
