@@ -6,7 +6,7 @@ last good release goes on being served.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,6 +75,17 @@ class Ingest:
                 raise
             return self._remember(before, visit, looks, now)
 
+    async def probe(self, *, now: datetime) -> Offer:
+        """Only ask, within ``max_pull_seconds``; nothing is fetched or remembered.
+
+        Raises:
+            LimitError: the answer took longer.
+            Error: as ``Upstream.check``.
+
+        """
+        async with self._in_time():
+            return await self.upstream.check(now=now)
+
     def _not_now(
         self, before: Pulled, looks: str, now: datetime, *, by_hand: bool
     ) -> Result | None:
@@ -134,13 +145,18 @@ class Ingest:
 
     async def _bring(self, before: Pulled, pull: Pull) -> tuple[Offer, Candidate | Advance | None]:
         """Ask and fetch, within ``max_pull_seconds``; None when there is nothing to publish."""
+        async with self._in_time():
+            offer = await self.upstream.check(now=pull.now)
+            if not offer.version or _is_unchanged(offer, before) or self._decided(offer):
+                return offer, None
+            return offer, await self.upstream.fetch(self.quarantine, pull)
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
         seconds = self.settings.max_pull_seconds
         try:
             async with asyncio.timeout(seconds):
-                offer = await self.upstream.check(now=pull.now)
-                if not offer.version or _is_unchanged(offer, before) or self._decided(offer):
-                    return offer, None
-                return offer, await self.upstream.fetch(self.quarantine, pull)
+                yield
         except TimeoutError as exc:
             raise LimitError(
                 f"upstream {self.settings.name}: not done after max_pull_seconds={seconds}"

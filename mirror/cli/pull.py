@@ -116,12 +116,12 @@ def _line(result: Result) -> str:
 def probe(*, config: Path, as_json: bool, transcript: Path | None, upstream: str) -> None:
     """Tell what a pull from UPSTREAM would meet; nothing is fetched, published or remembered."""
     site, at = open_site(config), now()
-    asked = site.ingest(upstream).upstream
+    ingest = site.ingest(upstream)
     try:
-        offer = asyncio.run(asked.check(now=at))
+        offer = asyncio.run(ingest.probe(now=at))
     finally:
         if transcript is not None:
-            _save(transcript, asked.transcript.text())
+            _save(transcript, ingest.upstream.transcript.text())
     met = _met(site, upstream, offer, at)
     if as_json:
         print_json(met)

@@ -129,6 +129,17 @@ def shouts(token: str) -> Answer:
     return send
 
 
+def lengthens(token: str) -> Answer:
+    """Answer with a length that is none, and hang up."""
+    odd = stand_in.status(200, b"", Content_Length=token)
+
+    def send(handler: Handler, data: bytes | None) -> None:
+        odd(handler, data)
+        handler.hang_up()
+
+    return send
+
+
 def long_title(word: str, shown: int) -> bytes:
     """Write a page whose title is quoted up to the first letters of a word."""
     return f"<html><head><title>{'x' * (59 - shown)} {word}</title></head></html>".encode()
@@ -151,7 +162,7 @@ def troubles(token: str, elsewhere: StandIn) -> dict[str, tuple[Answer, dict[str
         "an odd redirect": (stand_in.redirect(f"ftp://{echo}/{echo}"), {}),
         "a wait": (stand_in.status(429, Retry_After=token, ETag=token), {}),
         "an encoding": (stand_in.body(page, Content_Encoding=token), {}),
-        "a length": (stand_in.status(200, b"", Content_Length=token), {}),
+        "a length": (lengthens(token), {}),
         "a cut": (stand_in.cut(3), {}),
         "silence": (stand_in.hang, {"max_pull_seconds": 1}),
         "a sidecar": (stand_in.status(404), {"verify": ["sha256"]}),
