@@ -291,8 +291,8 @@ def test_a_vendor_whose_certificate_nobody_vouches_for_is_refused(
     assert vendor.asked == []
 
 
-def test_a_probe_of_a_silent_vendor_ends_as_a_pull_does(feeding: Feeding, vendor: StandIn) -> None:
-    vendor.always["/a.yar"] = stand_in.hang
-    feeding.feed(url=f"{vendor.url}/a.yar", allow_unsigned=True, max_pull_seconds=1)
-    done = feeding.types("probe", "feed")
+def test_a_probe_of_a_silent_vendor_ends_as_a_pull_does(case: Case) -> None:
+    case.vendor.always["/version"] = stand_in.hang
+    case.feeding.feed(max_pull_seconds=1)
+    done = case.feeding.types("probe", "feed")
     assert (done.code, "not done after max_pull_seconds=1" in done.err) == (1, True)
