@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -156,25 +157,32 @@ def storage_driver(probe: Path) -> str:
 
 
 @pytest.fixture
-def builder(tmp_path: Path) -> Iterator[Builder]:
+def place() -> Iterator[Path]:
+    """Provide a folder on a disk: systems and images are large, and have devices in them."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def builder(place: Path) -> Iterator[Builder]:
     if not (shutil.which("buildah") and shutil.which("mmdebstrap")):
         pytest.skip("buildah is not installed: apt-get install buildah mmdebstrap")
     if os.geteuid() != 0 or mounts("true") != 0:
         pytest.skip("only root who may mount can build images without a daemon")
-    builder = Builder(tmp_path, storage_driver(tmp_path / "probe"))
+    builder = Builder(place, storage_driver(place / "probe"))
     yield builder
     builder.buildah("umount", "--all")
     builder.buildah("rm", "--all")
     builder.buildah("rmi", "--all", "--force")
-    (tmp_path / "base.tar").unlink(missing_ok=True)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_both_images_build_and_work_together_as_their_user_on_a_read_only_root(
-    builder: Builder, tmp_path: Path
+    builder: Builder, place: Path
 ) -> None:
-    state = tmp_path / "state"
+    place.chmod(0o755)  # the image's user passes
+    state = place / "state"
     state.mkdir()
     os.chown(state, 10001, 10001)
     began = time.monotonic()

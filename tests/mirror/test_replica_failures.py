@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import http.client
 import os
-import shutil
 import ssl
 import subprocess
 import threading
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clocks import faketime
 from tests.mirror import postgres
 from tests.mirror.object_stores import ObjectStore
 from tests.mirror.replica_site import Host, Replica, ReplicaSite
@@ -182,10 +182,8 @@ class Trial:
 
 
 def _ahead() -> list[str]:
-    """Tell what faketime sets; a process of its own would outlive the signals sent to it."""
-    words = ["faketime", "-f", AHEAD, "printenv", "LD_PRELOAD"]
-    library = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-    return [f"LD_PRELOAD={library}", f"FAKETIME={AHEAD}"]
+    """Move a clock; the program `faketime` itself would outlive the signals sent to it."""
+    return [f"LD_PRELOAD={faketime()}", f"FAKETIME={AHEAD}"]
 
 
 @pytest.fixture
@@ -210,8 +208,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_whatever_fails_every_request_is_answered_and_every_host_stays_proven(
     radosgw: ObjectStore, database: str, disk: Path
 ) -> None:
-    if shutil.which("faketime") is None:
-        pytest.skip("faketime is not installed: apt-get install faketime")
+    faketime()
     settings = f"cache_max_bytes = {CACHE_BYTES}\n"
     with ReplicaSite.founded(radosgw, database, store_settings=settings) as site:
         site.publish()

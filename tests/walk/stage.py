@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from tests.clocks import faketime
 from tests.mirror.serving import Process, unverified, wait_for
 from tests.updater.clamd_process import Clamd, need_clamd
 from tests.walk.script import File, Later, Step
@@ -41,14 +42,6 @@ machine=${2%%:*}; path=$WALK/$machine${2#*:}
 mkdir -p "$(dirname "$path")" && cp "$1" "$path"
 case $path in *.toml) sed -i "s|$WALK/[a-z0-9]*/|$WALK/$machine/|g" "$path";; esac
 """
-
-
-def faketime() -> Path:
-    """Find the library that moves a program's clock."""
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    if not found:
-        pytest.skip("faketime is not installed: apt-get install faketime")
-    return found[0]
 
 
 def free_port() -> int:
