@@ -31,8 +31,9 @@ DOCUMENT = Path(__file__).parents[2] / "docs/thirty-days.md"
 FIRST_DAY = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
 CLOCK_SECONDS = 1.5  # a program that runs looks at its clock once in a second
-PLACES = "etc/sigmirror|etc/clamav|var/lib/sigmirror|var/lib/sigupdate|var/lib/clamav|run|srv|root"
+PLACES = "etc/sigmirror|etc/clamav|var/lib/sigmirror|var/lib/sigupdate|var/lib/clamav|run|srv"
 _PATH = re.compile(rf"(?:(?<=file://)|(?<![\w.:/}}]))/(?={PLACES})")
+HOME = "srv/admin"  # where an administrator's shell begins
 DELIVERY = "mv /srv/new.yar /srv/acme/"
 MIRROR = "mirror.example:8480"
 EVERYWHERE = "0.0.0.0:8480"
@@ -122,7 +123,7 @@ class Stage:
     # -- machines ----------------------------------------------------------------------------------
 
     def shell(self, machine: str, command: str) -> subprocess.CompletedProcess[str]:
-        home = self.folder / machine / "root"
+        home = self.folder / machine / HOME
         home.mkdir(parents=True, exist_ok=True)
         return subprocess.run(
             ["bash", "-c", self._inwards(machine, command)],
@@ -230,7 +231,7 @@ class Stage:
 
     def _admits_all(self) -> bool:
         """Tell whether the host that was added last is let in."""
-        given = sorted(self.folder.glob("mirror/root/credentials/*.cred"))
+        given = sorted(self.folder.glob(f"mirror/{HOME}/credentials/*.cred"))
         if not given:
             return True
         url = f"https://{self.address}/v1/hosts/x"
