@@ -8,12 +8,22 @@ import pytest
 from hypothesis import settings
 
 from tests import small_disks
+from tests.fleet import Fleet
 from tests.slow import is_slow
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
 
 _MISSING = re.compile(r"(?:Skipped: )?(?P<what>.+ is not installed: .+)")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """Run a mirror whose hosts report to it."""
+    fleet = Fleet(tmp_path)
+    fleet.found()
+    with fleet.running():
+        yield fleet
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,14 +82,6 @@ class Scanner:
         found = [name.rpartition(" : ")[2] for name, body in tasks if "changed: [mx1]" in body]
         assert f"changed={len(found)} " in told
         return found
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path)
-    fleet.found()
-    with fleet.running():
-        yield fleet
 
 
 @pytest.fixture

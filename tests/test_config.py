@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,6 @@ import pytest
 
 from tests.fleet import BIN, Fleet, run
 from tests.mirror.serving import wait_for
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path)
-    fleet.found()
-    with fleet.running():
-        yield fleet
 
 
 @pytest.fixture(scope="module")

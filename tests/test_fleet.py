@@ -1,7 +1,6 @@
 """Hosts report to their mirror: real `sigupdate` against a real `sigmirror run`, over loopback."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,6 @@ import pytest
 from keys.model.report import MAX_REPORT_BYTES
 from tests.fleet import Fleet, run
 from tests.mirror.serving import Process
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path)
-    fleet.found()
-    with fleet.running():
-        yield fleet
 
 
 def test_a_run_tells_the_mirror_what_the_host_runs(fleet: Fleet) -> None:

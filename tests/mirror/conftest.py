@@ -1,11 +1,13 @@
-"""Real object stores: the reference once for a whole run, rclone for each module."""
+"""Real object stores: the reference once for a whole run, rclone for each module; and desks."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.mirror import object_stores
+from mirror.fleet.desk import Desk
+from tests.mirror import desks, object_stores, postgres
 from tests.mirror.object_stores import ObjectStore
 
 
@@ -28,3 +30,19 @@ def radosgw(_credentials: None, tmp_path_factory: pytest.TempPathFactory) -> Obj
     folder, worker = tmp_path_factory.getbasetemp(), "PYTEST_XDIST_WORKER" in os.environ
     run = (folder.parent, os.getppid()) if worker else (folder, os.getpid())
     return object_stores.shared_radosgw(*run)
+
+
+@pytest.fixture(scope="module")
+def fleet_server() -> Iterator[str]:
+    with postgres.running() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
+    """Open an empty desk, over a file and over a server."""
+    url = f"sqlite:///{tmp_path}/fleet.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("fleet_server")
+    async with desks.opened(url) as desk:
+        yield desk

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,26 +19,10 @@ from mirror.fleet.audit import faults
 from mirror.fleet.database import HEAD, MIGRATIONS, Database
 from mirror.fleet.desk import Desk, open_desk
 from mirror.settings import Settings, StoreSettings
-from tests.mirror import desks, postgres
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgres.running() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
-    url = f"sqlite:///{tmp_path}/fleet.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("server")
-    async with desks.opened(url) as desk:
-        yield desk
 
 
 def engine(sequence: int = 1, **more: object) -> EngineTold:

@@ -1,8 +1,6 @@
 """Tasks are kept as they were signed, handed out until their outcome is told; alike everywhere."""
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,25 +12,9 @@ from keys.model.task import MAX_ANSWER_BYTES, MAX_HANDED, Handed, SignedTask, Ta
 from mirror.fleet.desk import Desk
 from mirror.fleet.tasks import MAX_OPEN, Kept, Run, Tasks, hand_out
 from mirror.fleet.turnout import counts, lines
-from tests.mirror import desks, postgres
 from tests.tasking import DAY, HOUR, NOW, task
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgres.running() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
-    url = f"sqlite:///{tmp_path}/fleet.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("server")
-    async with desks.opened(url) as desk:
-        yield desk
 
 
 def kept(number: int = 1, *, added: datetime = NOW, **more: object) -> Kept:
