@@ -101,6 +101,13 @@ def line_with(running: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(seen)
 
 
+def rewrite(file: Path, text: str) -> None:
+    """Put the text in the file's place at once: the daemon also reads it at the end of a run."""
+    beside = file.with_suffix(".new")
+    beside.write_text(text)
+    beside.replace(file)
+
+
 def test_a_run_with_jitter_waits_first_and_keeps_no_other_run_from_its_work(
     host: Command, site: Site
 ) -> None:
@@ -129,13 +136,13 @@ def test_a_daemon_told_to_read_broken_settings_goes_on_with_those_in_force(
     daemon = process(host, "daemon")
     try:
         line_with(daemon, "own: installed, generation 1 (a 1)")
-        host.config.write_text("mirrors = 7\n")
+        rewrite(host.config, "mirrors = 7\n")
         site.repository.release("a", {"rules.conf": b"another rule\n"}, sequence=2)
         daemon.send_signal(signal.SIGHUP)
         told = line_with(daemon, "the settings in force stay")
         assert "mirrors: Expected `array`, got `int`" in told
         line_with(daemon, "own: installed, generation 2 (a 2)")
-        host.config.write_text(good.replace('name = "own"', 'name = "other"'))
+        rewrite(host.config, good.replace('name = "own"', 'name = "other"'))
         daemon.send_signal(signal.SIGHUP)
         line_with(daemon, "other: installed, generation 1 (a 2)")
         daemon.send_signal(signal.SIGTERM)
