@@ -21,7 +21,7 @@ from tests.mirror.object_stores import ObjectStore
 from tests.mirror.site import NOW
 from tests.mirror.web_site import Browser, WebSite, auth, blob_url, customers, licence
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("object-store")]
+pytestmark = pytest.mark.slow
 
 CURL = "curl is not installed: apt-get install curl"
 RULE = b"rule a { condition: false }\n"

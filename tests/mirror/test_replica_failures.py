@@ -28,7 +28,6 @@ from tests.mirror.serving import wait_for
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("object-store"),
     pytest.mark.timeout(900),
 ]
 

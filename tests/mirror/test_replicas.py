@@ -11,7 +11,7 @@ from tests.mirror.object_stores import ObjectStore
 from tests.mirror.replica_site import Host, ReplicaSite
 from tests.mirror.serving import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("object-store")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

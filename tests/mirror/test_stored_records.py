@@ -100,7 +100,6 @@ def test_a_damaged_record_is_told_by_name() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("object-store")
 async def test_in_a_bucket_no_change_of_several_machines_is_lost(
     radosgw: ObjectStore, tmp_path: Path
 ) -> None:
