@@ -30,12 +30,12 @@ def breaks(host: Host) -> None:
 
 def test_a_release_that_fails_on_a_canary_host_is_told_apart(fleet: Fleet) -> None:
     hosts = [fleet.host("mx1", engine='track = "canary"\n'), fleet.host("mx2")]
-    fleet.sigmirror("point", "inhouse", "canary", "1", "--why", "a first one")
+    fleet.sigmirror("point", "inhouse", "canary", "1", "--reason", "a first one")
     for host in hosts:
         host.sigupdate("run")
     assert told(fleet) == []
     fleet.publish("rule two")
-    fleet.sigmirror("point", "inhouse", "canary", "2", "--why", "to try it")
+    fleet.sigmirror("point", "inhouse", "canary", "2", "--reason", "to try it")
     for host in hosts:
         breaks(host)
         host.sigupdate("run", code=5)

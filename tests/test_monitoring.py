@@ -61,7 +61,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     (fleet.folder / "drop").mkdir()
     with fleet.running():
         drops(fleet, "a rule that is long enough to be missed", "published")
-        fleet.sigmirror("point", "inhouse", "canary", "1", "--why", "to be measured")
+        fleet.sigmirror("point", "inhouse", "canary", "1", "--reason", "to be measured")
         drops(fleet, "short", "held")
         yield fleet
 

@@ -15,9 +15,9 @@ from mirror.cli.options import (
     json_option,
     now,
     open_site,
+    optional_reason_option,
     order,
     print_json,
-    why_option,
 )
 
 folder_argument = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
@@ -47,14 +47,14 @@ def take(*, config: Path, as_json: bool, folder: Path) -> None:
 @ceremony.command("import", epilog="Example: sigmirror ceremony import /media/stick/ceremony")
 @config_option
 @json_option
-@why_option
+@optional_reason_option
 @folder_argument
-def bring(*, config: Path, as_json: bool, why: str, folder: Path) -> None:
+def bring(*, config: Path, as_json: bool, reason: str, folder: Path) -> None:
     """Put what was signed in FOLDER in force: believed by the keys of the root before only.
 
     Exit codes: 0 done, 2 there is nothing newer in FOLDER, 3 it is not signed as it must be.
     """
-    site, by = open_site(config), order("sigmirror ceremony import", why)
+    site, by = open_site(config), order("sigmirror ceremony import", reason)
     brought = bring_back(site.repository(), Layout(folder), site.journal, by=by, now=now())
     found = asyncio.run(brought)
     if not found:

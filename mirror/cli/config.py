@@ -11,7 +11,6 @@ import click
 import msgspec
 
 from keys import settings as toml
-from keys.console import text
 from keys.errors import UsageError
 from keys.model.fragment import NAMED_SETTINGS, SAFE_SETTINGS, Fragment, check_key
 from keys.model.report import SettingsTold
@@ -24,6 +23,7 @@ from mirror.cli.options import (
     now,
     open_site,
     order,
+    optional_reason_option,
     print_json,
 )
 from mirror.fleet.ledger import hosts_record
@@ -34,7 +34,6 @@ hosts_option = click.option(
     "--hosts", "named", multiple=True, help="Names of hosts or pools, separated by commas."
 )
 all_option = click.option("--all", "everybody", is_flag=True, help="Every host of this site.")
-reason_option = click.option("--reason", type=text, default="", help="Why, for the publish log.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only show what would change.")
 
 
@@ -59,7 +58,7 @@ def fleet_config() -> None:
 @json_option
 @hosts_option
 @all_option
-@reason_option
+@optional_reason_option
 @dry_run_option
 @click.argument("key")
 @click.argument("value")
@@ -86,7 +85,7 @@ def set_(
 @json_option
 @hosts_option
 @all_option
-@reason_option
+@optional_reason_option
 @dry_run_option
 @click.argument("key")
 def unset(
@@ -102,7 +101,7 @@ def unset(
 @fleet_config.command(epilog="Example: sigmirror config push fleet.toml --reason 'new limits'")
 @config_option
 @json_option
-@reason_option
+@optional_reason_option
 @dry_run_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def push(*, config: Path, file: Path, **how: Any) -> None:  # noqa: ANN401 - `_How`

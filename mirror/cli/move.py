@@ -10,7 +10,7 @@ import msgspec
 
 from keys.console import text
 from keys.errors import UsageError
-from mirror.cli.options import json_option, now, order, print_json, why_option
+from mirror.cli.options import json_option, now, optional_reason_option, order, print_json
 from mirror.cli.places import Place, open_place
 from mirror.cli.progress import progress
 from mirror.fleet.ledger import move
@@ -39,13 +39,13 @@ class _Outcome(msgspec.Struct, frozen=True):
 @click.option("--handover", is_flag=True, help="SRC signs no more; whoever has DST does.")
 @click.option("--public", is_flag=True, help="Everybody can read DST: refuse what is not for all.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be copied; write nothing.")
-@why_option
+@optional_reason_option
 @json_option
 @click.argument("src")
 @click.argument("dst")
 def copy(  # noqa: PLR0913 - a command's options
     *, src: str, dst: str, endpoint: str, region: str, handover: bool, public: bool,
-    dry_run: bool, why: str, as_json: bool,
+    dry_run: bool, reason: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Copy the repositories in force at SRC to DST, every byte verified on the way.
 
@@ -65,7 +65,7 @@ def copy(  # noqa: PLR0913 - a command's options
             transfer = Transfer(
                 source.store, target.store, target.scratch, on_bytes, check, dry_run
             )
-            copied = asyncio.run(_copy(transfer, source, target, why, handover=handover))
+            copied = asyncio.run(_copy(transfer, source, target, reason, handover=handover))
         outcome = _Outcome(
             any(one.objects for one in copied), target.shown if handover else "", copied
         )
@@ -73,7 +73,7 @@ def copy(  # noqa: PLR0913 - a command's options
 
 
 async def _copy(
-    transfer: Transfer, source: Place, target: Place, why: str, *, handover: bool
+    transfer: Transfer, source: Place, target: Place, reason: str, *, handover: bool
 ) -> list[Copied]:
     names = await transfer.repositories()
     if not handover:
@@ -83,7 +83,7 @@ async def _copy(
         transfer, old.editions, names, source.shown, target.shown,
         bring=lambda: move(old.settings, new.settings),
     )  # fmt: skip
-    return await handing.over(order("sigmirror copy --handover", why), now=now())
+    return await handing.over(order("sigmirror copy --handover", reason), now=now())
 
 
 @contextlib.contextmanager
@@ -139,16 +139,16 @@ def _tell(outcome: _Outcome, *, as_json: bool, dry_run: bool) -> None:
         click.echo("next: lead hosts to it, by DNS or `mirrors`; then stop the mirror here")
 
 
-@click.command(epilog="Example: sigmirror unseal /etc/sigmirror/sigmirror.toml s3://b/m --why …")
+@click.command(epilog="Example: sigmirror unseal /etc/sigmirror/sigmirror.toml s3://b/m --reason …")
 @endpoint_option
 @region_option
 @click.option("--lost", is_flag=True, help="DST is gone for good, and nothing was signed there.")
-@click.option(
-    "--why", type=text, required=True, help="The reason, for whoever finds the seal at DST."
-)
+@click.option("--reason", type=text, required=True, help="Why, for whoever finds the seal at DST.")
 @click.argument("src")
 @click.argument("dst", required=False)
-def unseal(*, src: str, dst: str | None, endpoint: str, region: str, lost: bool, why: str) -> None:
+def unseal(
+    *, src: str, dst: str | None, endpoint: str, region: str, lost: bool, reason: str
+) -> None:
     """Let the mirror at SRC sign again, after a handover to DST that was never completed.
 
     DST is looked at first: once it has taken over, it must be handed back instead; what it holds
@@ -162,7 +162,7 @@ def unseal(*, src: str, dst: str | None, endpoint: str, region: str, lost: bool,
         if dst:
             target = opened.enter_context(open_place(dst, endpoint=endpoint, region=region))
             there, to = _repositories(target, like=here), target.shown
-        asyncio.run(take_back(here, there, to, by=order("sigmirror unseal", why), now=now()))
+        asyncio.run(take_back(here, there, to, by=order("sigmirror unseal", reason), now=now()))
     click.echo(f"{source.shown}: signed here again")
 
 

@@ -39,7 +39,9 @@ reason_option = click.option(
     help="Why, for the publish log.",
     callback=lambda *a: _said(a[2]),
 )
-why_option = click.option("--why", type=text, default="", help="The reason, for the publish log.")
+optional_reason_option = click.option(
+    "--reason", type=text, default="", help="Why, for the publish log."
+)
 
 
 def _said(reason: str) -> str:

@@ -18,9 +18,9 @@ from mirror.cli.options import (
     json_option,
     now,
     open_site,
+    optional_reason_option,
     order,
     print_json,
-    why_option,
 )
 from mirror.cli.progress import progress
 from mirror.feeds import UpstreamSettings
@@ -48,12 +48,13 @@ from mirror.upstream.drop import DropUpstream
     help="Who may be served the files.",
 )
 @click.option("--allow-shrink", is_flag=True, help="Publish a release that shrinks all the same.")
-@why_option
+@optional_reason_option
 @click.argument("channel")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 def publish(  # noqa: PLR0913 - a command's options
     *, config: Path, as_json: bool, track: str, engine: str | None, content: Content | None,
-    redistribution: Redistribution | None, allow_shrink: bool, why: str, channel: str, folder: Path,
+    redistribution: Redistribution | None, allow_shrink: bool, reason: str, channel: str,
+    folder: Path,
 ) -> None:  # fmt: skip
     """Publish the files of FOLDER as the next release of CHANNEL.
 
@@ -71,7 +72,7 @@ def publish(  # noqa: PLR0913 - a command's options
     below = 0 if allow_shrink else settings.hold_below_percent
     release = partial(
         site.publishing.holding(below).release, channel=channel, track=track, label=label,
-        by=order(f"sigmirror publish {channel}", why), move_track=True,
+        by=order(f"sigmirror publish {channel}", reason), move_track=True,
     )  # fmt: skip
     with progress(channel, wanted=not as_json) as on_bytes:
         published = asyncio.run(_publish(site, folder, Pull(now(), on_bytes=on_bytes), release))
@@ -106,19 +107,19 @@ def _quarantine(parent: Path) -> Iterator[Path]:
         yield Path(folder.name)
 
 
-@click.command(epilog="Example: sigmirror point inhouse stable 41 --why 'false positives in 42'")
+@click.command(epilog="Example: sigmirror point inhouse stable 41 --reason 'false positives in 42'")
 @config_option
 @json_option
-@why_option
+@optional_reason_option
 @click.argument("channel")
 @click.argument("track")
 @click.argument("sequence", type=int)
 def point(
-    *, config: Path, as_json: bool, why: str, channel: str, track: str, sequence: int
+    *, config: Path, as_json: bool, reason: str, channel: str, track: str, sequence: int
 ) -> None:
     """Point TRACK of CHANNEL at the release SEQUENCE: promote it, or roll back to it."""
     site = open_site(config)
-    by = order(f"sigmirror point {channel}", why)
+    by = order(f"sigmirror point {channel}", reason)
     moving = site.publishing.point(channel, track, sequence, by=by, now=now())
     _tell(asyncio.run(moving), as_json=as_json)
 

@@ -7,23 +7,29 @@ from pathlib import Path
 import click
 import msgspec
 
-from keys.console import text
 from keys.errors import UsageError
 from mirror import orders
-from mirror.cli.options import config_option, json_option, now, open_site, order, print_json
+from mirror.cli.options import (
+    config_option,
+    json_option,
+    now,
+    open_site,
+    optional_reason_option,
+    order,
+    print_json,
+    reason_option,
+)
 from mirror.fleet.promotion import judge
 from mirror.publish import Retrack
 from mirror.rollout import CANARY, STABLE
 from mirror.site import MirrorSite
-
-reason_option = click.option("--reason", type=text, required=True, help="Why, for the publish log.")
 
 
 @click.command(epilog="Example: sigmirror promote clamav")
 @config_option
 @json_option
 @click.option("--force", is_flag=True, help="Promote what no canary host proved. Needs --reason.")
-@click.option("--reason", type=text, default="", help="Why, for the publish log.")
+@optional_reason_option
 @click.argument("channel")
 def promote(*, config: Path, as_json: bool, force: bool, reason: str, channel: str) -> None:
     """Point stable of CHANNEL (or REPOSITORY/CHANNEL) at what its canary track offers.

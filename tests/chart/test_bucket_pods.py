@@ -137,7 +137,7 @@ def test_one_box_moves_to_replicas_over_a_bucket_as_the_handbook_says(
         addresses = [replicas.enter_context(serving(pod, pod.folder / "log")) for pod in pods]
         assert [status(address, "/readyz") for address in addresses] == [200, 200]
 
-        told = box.copies("--handover", "--why", "to the cluster")
+        told = box.copies("--handover", "--reason", "to the cluster")
         assert "handed over" in told
         job = rendered.one("CronJob", "demo-sigmirror-puller")["spec"]["jobTemplate"]["spec"]
         puller = Pod(

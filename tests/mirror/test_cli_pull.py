@@ -94,7 +94,7 @@ def test_publish_and_point_by_hand(operator: Operator, tmp_path: Path) -> None:
         (folder / "a").write_bytes(b"%d" % number)
         assert operator.asks("publish", "byhand", str(folder))["sequence"] == number
     assert operator.client.contents("byhand", now=now()) == {"a": b"2"}
-    code, out, _ = operator.types("point", "byhand", "stable", "1", "--why", "false positives")
+    code, out, _ = operator.types("point", "byhand", "stable", "1", "--reason", "false positives")
     assert code == 0
     assert "stable is release 1" in out
     assert operator.client.contents("byhand", now=now()) == {"a": b"1"}

@@ -159,19 +159,19 @@ def test_a_handover_is_typed_given_up_and_handed_back(typist: Typist, tmp_path: 
     (tmp_path / "link").symlink_to(operator.mirror.folder)
     assert "same place" in typist.types("copy", operator.config, tmp_path / "link", code=2)
     assert "nothing is handed over" in typist.types(
-        "unseal", operator.config, "--lost", "--why", "x", code=2
+        "unseal", operator.config, "--lost", "--reason", "x", code=2
     )
     repository = operator.mirror.repository
     asyncio.run(repository.seal(Handover(NOW, "somebody", "elsewhere")))
     assert "handed over to elsewhere" in typist.types("pull", "--config", operator.config, code=2)
     assert "already" in typist.types("copy", operator.config, new, "--handover", code=2)
-    assert "name DST" in typist.types("unseal", operator.config, "--why", "gone", code=2)
+    assert "name DST" in typist.types("unseal", operator.config, "--reason", "gone", code=2)
     for other in (store, new):  # who has taken over elsewhere would sign, too
-        assert "and not to" in typist.types("unseal", operator.config, other, "--why", "x", code=2)
-    assert "signed here again" in typist.types("unseal", operator.config, "--lost", "--why", "gone")
+        assert "and not to" in typist.types("unseal", operator.config, other, "--reason", "x", code=2)
+    assert "signed here again" in typist.types("unseal", operator.config, "--lost", "--reason", "gone")
     told = json.loads(typist.types("copy", operator.config, new, "--handover", "--json"))
     assert told["handed_over"] == f"file://{store}"
-    assert "has taken over" in typist.types("unseal", operator.config, new, "--why", "x", code=2)
+    assert "has taken over" in typist.types("unseal", operator.config, new, "--reason", "x", code=2)
     (store / "keys").symlink_to(operator.mirror.folder / "keys")
     assert "here nothing is signed" in typist.types("copy", new, operator.config, "--handover")
     (operator.drop / "a.rules").write_text("rule one")

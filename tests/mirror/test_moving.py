@@ -79,7 +79,7 @@ def test_three_hosts_stay_proven_while_their_mirror_moves_into_a_bucket(
         fleet.url = f"http://{old.address}"
         hosts = [fleet.host(f"mx{number}", engine=ENGINE) for number in range(3)]
         before = [updates(host) for host in hosts]
-        copies(fleet.config, site.new, "--handover", "--why", "grown out of it")
+        copies(fleet.config, site.new, "--handover", "--reason", "grown out of it")
         site.bring_state()
         assert "handed over to s3://" in fleet.sigmirror("status")
         changing = (["publish", "inhouse", tmp_path / "release"], ["pull"], ["gc"])
