@@ -15,6 +15,7 @@ import msgspec
 
 from keys import files
 from keys.errors import CredentialError, Error, FetchError, LicenceError, LimitError, StateError
+from keys.model.instant import utc
 from keys.model.standing import LicenceState
 from mirror.destination import Destination
 from mirror.edition import Order
@@ -96,7 +97,7 @@ class Ingest:
         if before.stopped and not (by_hand or changed):
             return Result(name, "stopped", detail=told, exit_code=code)
         if until := before.wait_until(now, by_hand=by_hand or changed):
-            at = f"next pull at {until:%Y-%m-%d %H:%M:%SZ}"
+            at = f"next pull at {utc(until)}"
             since = f"; the last one failed: {told}" if told else ""
             return Result(name, "not due", detail=at + since, exit_code=code)
         return None

@@ -21,6 +21,7 @@ from keys.errors import (
     TrustError,
 )
 from keys.model.handover import HANDOVER_FILE, MAX_HANDOVER_BYTES, Handover
+from keys.model.instant import utc
 from keys.model.release import (
     MAX_FILE_LIST_BYTES,
     MAX_MANIFEST_BYTES,
@@ -95,7 +96,7 @@ class StoredRepository:
         if handover := await self.handover():
             raise HandedOverError(
                 f"repository {self.name}: handed over to {handover.to} on "
-                f"{handover.at:%Y-%m-%d %H:%M}Z: nothing is signed or changed here any more"
+                f"{utc(handover.at)}: nothing is signed or changed here any more"
             )
 
     async def handover(self) -> Handover | None:

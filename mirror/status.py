@@ -8,6 +8,7 @@ import msgspec
 from keys.errors import Error
 from keys.model import rollout
 from keys.model.ignore import Ignored
+from keys.model.instant import utc
 from keys.model.release import Content, Pin, Pointer, Redistribution
 from keys.signing.delegations import POLICY
 from keys.signing.publisher import Publisher
@@ -161,7 +162,7 @@ async def _repository(
         name,
         sorted(roles, key=lambda role: role.expires),
         channels,
-        handed_over=f"{handover.to} on {handover.at:%Y-%m-%d %H:%M}Z" if handover else "",
+        handed_over=f"{handover.to} on {utc(handover.at)}" if handover else "",
     )
 
 

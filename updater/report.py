@@ -8,6 +8,7 @@ from enum import IntEnum
 import msgspec
 
 from keys.errors import Error, UnprovenError
+from keys.model.instant import utc
 from keys.model.release import Instant, Wire
 from keys.model.report import IgnoredTold
 from updater.state import Proved, Release
@@ -132,7 +133,7 @@ def judge(last: RunReport, *, max_age: timedelta, now: datetime) -> tuple[Level,
     if held:
         return Level.warning, held[0]
     named = ", ".join(f"{e.engine} generation {e.generation}" for e in last.engines)
-    return Level.ok, f"{named}; refreshed {_oldest(last):%Y-%m-%dT%H:%M:%SZ}"
+    return Level.ok, f"{named}; refreshed {utc(_oldest(last))}"
 
 
 def _oldest(last: RunReport) -> datetime:
@@ -144,12 +145,12 @@ def _undated(last: RunReport, *, max_age: timedelta, now: datetime) -> str:
     newest = max((last.at, *last.refreshed.values()))
     if newest - now > MAX_AHEAD:
         return (
-            f"the last run is dated {newest:%Y-%m-%dT%H:%M:%SZ}, ahead of this host's clock: "
+            f"the last run is dated {utc(newest)}, ahead of this host's clock: "
             "one of the two is wrong, and how old the definitions are is not known"
         )
     if not last.refreshed:
         return "when definitions were last found fresh is not known"
     oldest = min(_oldest(last), last.at)
     if now - oldest > max_age:
-        return f"definitions not refreshed since {oldest:%Y-%m-%dT%H:%M:%SZ}"
+        return f"definitions not refreshed since {utc(oldest)}"
     return ""

@@ -13,6 +13,7 @@ from keys.cli.notice import LANGUAGES, notice
 from keys.cli.record import compose_record, renewal_warnings
 from keys.credentials import passphrase
 from keys.errors import StateError, UsageError
+from keys.model.instant import utc
 from keys.model.licence import Content, Kind, Licence, SeatMetric
 from keys.model.seats import Usage, flags, host_limit
 from keys.model.standing import reference_time, state_at, state_on
@@ -104,13 +105,18 @@ def issue_licence(
 def show(*, file: Path, issuer: Path, at: datetime | None, as_json: bool) -> None:
     """Verify a licence file and show it, with its state today."""
     found = verify(read_file(file), Issuers.read(issuer), str(file))
-    shown = {**msgspec.to_builtins(found), **_state(found, at)}
+    shown = {**msgspec.to_builtins(found, builtin_types=(datetime,)), **_state(found, at)}
     if as_json:
         click.echo(msgspec.json.encode(shown).decode())
         return
     for name, value in shown.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-        click.echo(f"{name}: {text}")
+        click.echo(f"{name}: {_plain(value)}")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return utc(value)
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _state(found: Licence, at: datetime | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import msgspec
 
 from keys.cli.options import folder_argument, json_option, now
 from keys.errors import StateError
+from keys.model.instant import utc
 from keys.signing.layout import Layout
 from keys.signing.state import State
 
@@ -89,7 +90,7 @@ def _print(found: Status) -> None:
         left = f"{one.days_left:.1f} days left" if one.days_left > 0 else "EXPIRED"
         click.echo(
             f"{one.role}: version {one.version}, {one.threshold} of {len(one.keys)} keys, "
-            f"expires {one.expires:%Y-%m-%d %H:%M}Z, {left}"
+            f"expires {utc(one.expires)}, {left}"
         )
     if found.expiring:
         click.echo(f"expiring: {', '.join(found.expiring)}")

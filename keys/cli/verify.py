@@ -11,6 +11,7 @@ import msgspec
 from keys import files
 from keys.cli.options import file, json_option, now
 from keys.errors import Error, LimitError, TrustError, UsageError
+from keys.model.instant import utc
 from keys.model.release import Assurance, Instant
 from keys.trust.vendor.anchors import Anchors
 from keys.trust.vendor.examine import Check, Finding, Trusted, examine
@@ -19,7 +20,7 @@ from keys.trust.vendor.openpgp import MAX_KEY_BYTES, check_fingerprint, read_cer
 from keys.trust.vendor.policy import Required
 from keys.trust.vendor.verdict import strongest
 
-_MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z"]
+_MOMENTS = ["%Y-%m-%d", "%Y-%m-%d %H:%M:%SZ", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z"]
 _folder = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
@@ -57,7 +58,7 @@ class CheckRow(msgspec.Struct, frozen=True, omit_defaults=True):
         words += [f"by {self.signer}"] if self.signer else []
         words += [f"version {self.version}"] if self.version else []
         words += [f"{self.signatures} signatures"] if self.signatures is not None else []
-        words += [f"made {self.signed_at:%Y-%m-%d %H:%M}Z"] if self.signed_at else []
+        words += [f"made {utc(self.signed_at)}"] if self.signed_at else []
         words += [f"comment {self.comment!r}"] if self.comment else []
         words += [f"in {self.by}"] if self.by else []
         return ", ".join(words)

@@ -11,6 +11,7 @@ import msgspec
 
 from keys.errors import LimitError, UsageError
 from keys.model.ignore import MAX_IGNORED
+from keys.model.instant import utc
 from keys.model.release import Instant, Sequence, Sha256
 
 REPORT_SCHEMA = 1
@@ -68,7 +69,7 @@ class IgnoredTold(Told, frozen=True, kw_only=True):
     @property
     def line(self) -> str:
         """One line for a person."""
-        until = f" until {self.expires:%Y-%m-%d %H:%M:%SZ}" if self.expires else ""
+        until = f" until {utc(self.expires)}" if self.expires else ""
         missing = "" if self.found else ", no definition of that name"
         return f"ignore {self.name} of {self.channel}{until}: {self.standing}{missing}"
 

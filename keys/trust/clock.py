@@ -14,6 +14,7 @@ import msgspec
 
 from keys import files
 from keys.errors import StateError
+from keys.model.instant import utc
 
 MAX_CLOCK_BYTES = 1 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,10 +34,10 @@ class Reference:
 
     def __str__(self) -> str:
         if self.now >= self.floor:
-            return f"it is {instant(self.now)} by this host's clock"
+            return f"it is {utc(self.now)} by this host's clock"
         return (
-            f"it is at least {instant(self.floor)} by the newest signed time seen "
-            f"(this host's clock says {instant(self.now)})"
+            f"it is at least {utc(self.floor)} by the newest signed time seen "
+            f"(this host's clock says {utc(self.now)})"
         )
 
 
@@ -118,8 +119,3 @@ class Clock:
             files.write(self._path, msgspec.json.encode(known, order="deterministic"))
         except OSError as exc:
             raise StateError(f"{self._path}: {exc.strerror or exc}") from exc
-
-
-def instant(value: datetime) -> str:
-    """Write a time for messages, in UTC to the second."""
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"

@@ -16,7 +16,8 @@ from keys.errors import (
     SignatureError,
     TrustError,
 )
-from keys.trust.clock import Reference, instant
+from keys.model.instant import utc
+from keys.trust.clock import Reference
 from keys.trust.tuf_api import (
     DeserializationError,
     LengthOrHashMismatchError,
@@ -195,7 +196,7 @@ def check_fresh(signed: Signed, reference: Reference, what: str) -> None:
     """
     if reference.time >= signed.expires:
         raise ExpiredError(
-            f"{what}: expired at {instant(signed.expires)}; {reference}",
+            f"{what}: expired at {utc(signed.expires)}; {reference}",
             hint="set this host's clock if it is wrong; else the mirror has stopped re-signing, "
             "or someone replays old metadata",
         )

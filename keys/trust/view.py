@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from keys.trust.clock import Reference, instant
+from keys.model.instant import utc
+from keys.trust.clock import Reference
 from keys.trust.tuf_api import Root, Snapshot, Targets, Timestamp
 
 
@@ -53,7 +54,7 @@ class View:
 def expired(expiries: Mapping[str, datetime], reference: Reference) -> tuple[str, ...]:
     """Say which roles have expired, each with the time it was measured by."""
     return tuple(
-        f"{role} expired at {instant(at)}; {reference}"
+        f"{role} expired at {utc(at)}; {reference}"
         for role, at in sorted(expiries.items())
         if reference.time >= at
     )

@@ -13,6 +13,7 @@ import msgspec
 from keys import settings as toml
 from keys.errors import UsageError
 from keys.model.fragment import NAMED_SETTINGS, SAFE_SETTINGS, Fragment, check_key
+from keys.model.instant import utc
 from keys.model.report import SettingsTold
 from mirror import fragments
 from mirror.cli.options import (
@@ -22,8 +23,8 @@ from mirror.cli.options import (
     listed,
     now,
     open_site,
-    order,
     optional_reason_option,
+    order,
     print_json,
 )
 from mirror.fleet.ledger import hosts_record
@@ -205,7 +206,7 @@ def _lines(published: Fragment | None, told: dict[str, SettingsTold]) -> Iterato
     if published is None:
         yield "# nothing is set for hosts"
         return
-    yield f"# fragment {published.sequence}, published {published.published:%Y-%m-%dT%H:%M:%SZ}"
+    yield f"# fragment {published.sequence}, published {utc(published.published)}"
     using = sum(one.sequence == published.sequence for one in told.values())
     refused = sorted(name for name, one in told.items() if one.refused == published.sequence)
     yield f"# in force on {using} of {len(told)} hosts that told"

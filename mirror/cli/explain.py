@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from keys.errors import UsageError
+from keys.model.instant import utc
 from keys.signing.layout import SITE
 from mirror.cli import task_words
 from mirror.cli.config import said
@@ -125,9 +126,9 @@ def _lines(channel: str, one: Explanation) -> Iterator[str]:
 
 def _shown(host: HostRow, stale: timedelta) -> Iterator[str]:
     yield f"{host.name}: {host.system}, sigupdate {host.sigupdate}"
-    yield f"  last report {host.received:%Y-%m-%d %H:%M:%SZ}, exit code {host.exit_code}"
+    yield f"  last report {utc(host.received)}, exit code {host.exit_code}"
     if host.refreshed:
-        yield f"  metadata last found fresh {host.refreshed:%Y-%m-%d %H:%M:%SZ}"
+        yield f"  metadata last found fresh {utc(host.refreshed)}"
     for what, number in (("detections", host.detections), ("seats in use", host.seats)):
         if number is not None:
             yield f"  {what}: {number}"

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from keys.console import instant
+from keys.model.instant import utc
 from mirror.cli.options import config_option, json_option, now, open_site, print_json
 from mirror.cli.span import Span
 from mirror.fleet.asking import asked, has_desk
@@ -72,7 +73,7 @@ def history(*, config: Path, as_json: bool, at: str, host: str) -> int:
         for past in found:
             click.echo(_past(past))
             for channel, entry in _published(past, published).items():
-                click.echo(f"  {channel}: published {entry['at']} by {entry['who']}")
+                click.echo(f"  {channel}: published {utc(entry['at'])} by {entry['who']}")
         if not found:
             click.echo("nothing is known of that time")
     return 0 if found else 1
@@ -147,7 +148,7 @@ def _published(past: Past, published: Mapping[tuple[str, int], Entry]) -> dict[s
     found = {}
     for channel, release in _releases(past).items():
         if entry := published.get((channel, release["sequence"])):
-            found[channel] = {"at": entry.at.isoformat(), "who": entry.who, "why": entry.why}
+            found[channel] = {"at": entry.at, "who": entry.who, "why": entry.why}
     return found
 
 
@@ -162,5 +163,5 @@ def _past(past: Past) -> str:
     named = ", ".join(f"{name} {one['sequence']}" for name, one in releases.items())
     return (
         f"{past.host} {past.engine}: generation {line['generation']} ({named}), {line['proof']}, "
-        f"since {line['at']}, signed by {past.public_key[:16]}"
+        f"since {utc(msgspec.convert(line['at'], datetime))}, signed by {past.public_key[:16]}"
     )

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -11,6 +11,7 @@ import msgspec
 
 from keys.errors import NameRefusedError, UsageError
 from keys.model.ignore import MAX_IGNORE_DAYS, Ignored, bare, check_name
+from keys.model.instant import utc
 from mirror.cli.options import (
     config_option,
     heard_hosts,
@@ -60,7 +61,7 @@ def add(
     entry = Ignored(channel, _signature(name), at, at + expires, reason[:MAX_REASON_CHARACTERS])
     by = order(f"sigmirror ignore add {entry.name}", reason)
     asyncio.run(Ignores(site.policies).add(entry, by=by))
-    _tell(site, entry.channel, entry.name, f"ignored until {_time(entry.expires)}", as_json=as_json)
+    _tell(site, entry.channel, entry.name, f"ignored until {utc(entry.expires)}", as_json=as_json)
 
 
 @ignore.command(epilog="Example: sigmirror ignore remove Win.Test-1 --channel clamav --reason ok")
@@ -143,7 +144,7 @@ def _standings(entry: Ignored, hosts: Sequence[HostRow]) -> Counter[str]:
 
 def _table(rows: Sequence[tuple[Ignored, Counter[str]]]) -> Iterator[str]:
     for entry, count in rows:
-        yield f"{entry.name}  {entry.channel}  until {_time(entry.expires)}  {entry.reason}"
+        yield f"{entry.name}  {entry.channel}  until {utc(entry.expires)}  {entry.reason}"
         if count:
             yield "  engines: " + ", ".join(f"{n} {word}" for word, n in sorted(count.items()))
     if not rows:
@@ -158,7 +159,3 @@ def _tell(site: MirrorSite, channel: str, name: str, what: str, *, as_json: bool
     click.echo(f"{name}: {what} on channel {channel}")
     if site.settings.serve.access == "hosts":
         click.echo("hosts follow at their next run; see `sigmirror ignore list`")
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%SZ}"

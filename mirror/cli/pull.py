@@ -10,6 +10,7 @@ import msgspec
 
 from keys import console, files
 from keys.errors import Error, StateError
+from keys.model.instant import utc
 from mirror.cli.options import config_option, json_option, now, open_site, order, print_json
 from mirror.cli.progress import progress
 from mirror.cli.waiting import in_turn, wait_option
@@ -127,8 +128,13 @@ def probe(*, config: Path, as_json: bool, transcript: Path | None, upstream: str
         print_json(met)
         return
     for name, value in met.items():
-        shown = "unknown" if value is None else value
-        click.echo(f"{name.replace('_', ' ') + ':':<20} {shown}")
+        click.echo(f"{name.replace('_', ' ') + ':':<20} {_plain(value)}")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return utc(value)
+    return "unknown" if value is None else str(value)
 
 
 def _met(site: MirrorSite, name: str, offer: Offer, at: datetime) -> dict[str, Any]:
@@ -143,7 +149,7 @@ def _met(site: MirrorSite, name: str, offer: Offer, at: datetime) -> dict[str, A
         "last_version": pulled.version or "none",
         "bytes": offer.length,
         "assurance": offer.assurance.value,
-        "next_allowed_pull": waits.isoformat() if waits else stopped,
+        "next_allowed_pull": waits or stopped,
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from keys.model.instant import utc
 from mirror.cli.options import print_json
 
 
@@ -22,5 +23,5 @@ def show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
 
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+        return utc(value)
     return "-" if value is None else str(value)

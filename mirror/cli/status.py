@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from keys.model.instant import utc
 from mirror.cli.options import config_option, json_option, now, open_site, print_json
 from mirror.licence_status import LicenceStatus
 from mirror.notices.summary import read_summary
@@ -46,7 +47,7 @@ def _lines(found: Status) -> Iterator[str]:
     for licence in found.licences:
         yield _licence(licence)
     for one in found.ignored:
-        until = f"{one.expires:%Y-%m-%d %H:%M:%SZ}"
+        until = utc(one.expires)
         yield f"ignored until {until}: {one.name} of channel {one.channel} ({one.reason})"
     for problem in found.problems:
         yield f"problem: {problem}"
@@ -77,25 +78,25 @@ def _channel(channel: Channel) -> Iterator[str]:
     for release in channel.releases:
         yield (
             f"    release {release.sequence}: {release.release}, "
-            f"published {release.published:%Y-%m-%d %H:%M:%SZ}, {release.assurance}"
+            f"published {utc(release.published)}, {release.assurance}"
         )
 
 
 def _upstream(upstream: UpstreamStatus) -> Iterator[str]:
-    last = f"{upstream.last_success:%Y-%m-%d %H:%M:%SZ}" if upstream.last_success else "never"
+    last = utc(upstream.last_success) if upstream.last_success else "never"
     kind = f"{upstream.kind}, {upstream.driver}" if upstream.driver else upstream.kind
     sure = f", assurance {upstream.assurance}" if upstream.assurance else ""
     if upstream.below_signed:
         sure += " (below signed)"
     yield f"upstream {upstream.name} ({kind}): {upstream.state}, last success {last}{sure}"
     if upstream.not_before:
-        yield f"  the vendor is left alone until {upstream.not_before:%Y-%m-%d %H:%M:%SZ}"
+        yield f"  the vendor is left alone until {utc(upstream.not_before)}"
     if upstream.note:
         yield f"  at the last pull: {upstream.note}"
     for lack in upstream.lacks:
         yield f"  lacks: {lack}"
     for held in upstream.held:
-        yield f"  held since {held.held_at:%Y-%m-%d %H:%M:%SZ}: {held.detail}"
+        yield f"  held since {utc(held.held_at)}: {held.detail}"
 
 
 def _licence(licence: LicenceStatus) -> str:

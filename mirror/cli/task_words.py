@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from keys.model.instant import utc
 from keys.model.task import Task
 from mirror.fleet.tasks import Kept, Run
 from mirror.fleet.turnout import Line, counts
@@ -38,9 +39,9 @@ def lines(kept: Kept, found: Sequence[Line], runs: Sequence[Run]) -> Iterator[st
     """Say how far every host is with a task."""
     yield headline(kept.task)
     reason = f": {kept.task.reason}" if kept.task.reason else ""
-    yield f"  added {kept.added:%Y-%m-%d %H:%M:%SZ} by {kept.who}{reason}"
+    yield f"  added {utc(kept.added)} by {kept.who}{reason}"
     if kept.cancelled:
-        yield f"  cancelled {kept.cancelled:%Y-%m-%d %H:%M:%SZ} by {kept.cancelled_by}"
+        yield f"  cancelled {utc(kept.cancelled)} by {kept.cancelled_by}"
     for one in found:
         yield "  " + line(one.host, one)
     earlier = len({run.due for run in runs} - {one.due for one in found})
@@ -50,7 +51,7 @@ def lines(kept: Kept, found: Sequence[Line], runs: Sequence[Run]) -> Iterator[st
 
 def line(first: str, one: Line) -> str:
     """Write one run of a task for a table."""
-    at = f"  {one.at:%Y-%m-%d %H:%M:%SZ}" if one.at else ""
+    at = f"  {utc(one.at)}" if one.at else ""
     return f"{first}  {one.state.value}{at}" + (f"  {one.detail}" if one.detail else "")
 
 
@@ -64,5 +65,5 @@ def _what(task: Task) -> str:
 
 
 def _times(task: Task) -> str:
-    begins = f"{task.cron} {task.tz}" if task.cron else f"{task.at:%Y-%m-%d %H:%M:%SZ}"
-    return f"{begins} until {task.ends:%Y-%m-%d %H:%M:%SZ}"
+    begins = f"{task.cron} {task.tz}" if task.cron else utc(task.at)
+    return f"{begins} until {utc(task.ends)}"

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keys.errors import SignatureError
+from keys.model.instant import utc
 from mirror.fleet.database import Database
 from mirror.fleet.tables import history, hosts, reports, statements
 
@@ -51,7 +52,7 @@ async def faults(database: Database) -> AsyncIterator[str]:
         ends = {}
         async for row in await connection.stream(sa.select(statements).order_by("id")):
             for fault in (*_unlinked(row, ends), *_unsigned(row)):
-                yield f"host {row.host}: statement of {row.received:%Y-%m-%d %H:%M}: {fault}"
+                yield f"host {row.host}: statement of {utc(row.received)}: {fault}"
         async for fault in _unstated(connection):
             yield fault
 
@@ -79,4 +80,4 @@ async def _unstated(connection: AsyncConnection) -> AsyncIterator[str]:
     )
     async for row in await connection.stream(asked.order_by(history.c.id)):
         if row.body is None or msgspec.json.encode(row.line).decode() not in row.body:
-            yield f"host {row.host}: history of {row.at:%Y-%m-%d %H:%M}: is in no signed statement"
+            yield f"host {row.host}: history of {utc(row.at)}: is in no signed statement"

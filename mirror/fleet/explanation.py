@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from keys.model.instant import utc
 from mirror.fleet.roster import EngineRow, HostRow, Load
 
 
@@ -85,7 +86,7 @@ def _of_host(
         found.insert(0, f"engine {engine.engine} has release {wanted} in quarantine")
     published = offered.published.get(wanted)
     if published and (host.refreshed is None or host.refreshed < published):
-        seen = f"{host.refreshed:%Y-%m-%d %H:%M:%SZ}" if host.refreshed else "never"
+        seen = utc(host.refreshed) if host.refreshed else "never"
         found.append(f"the host looked last {seen}, before release {wanted} was published")
     return found or [f"the host has not acted on release {wanted} yet"]
 
@@ -101,4 +102,4 @@ def _said(engine: EngineRow) -> Iterator[str]:
 
 def _of_silence(host: HostRow, now: datetime, stale: timedelta) -> Iterator[str]:
     if now - host.received > stale:
-        yield f"silent since {host.received:%Y-%m-%d %H:%M:%SZ}"
+        yield f"silent since {utc(host.received)}"

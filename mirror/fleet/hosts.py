@@ -16,6 +16,7 @@ import msgspec
 
 from keys.credentials import Secret
 from keys.errors import CredentialError, UsageError
+from keys.model.instant import utc
 from keys.model.release import Instant, Sha256, Wire
 
 TOKEN_BYTES = 32
@@ -185,13 +186,9 @@ class Hosts(Wire, frozen=True):
         if invited.used:
             if self._holds(name, sha256):
                 return self
-            raise CredentialError(
-                f"the invitation of host {name} was used on {invited.used:%Y-%m-%d %H:%M:%SZ}"
-            )
+            raise CredentialError(f"the invitation of host {name} was used on {utc(invited.used)}")
         if not invited.is_open(now):
-            raise CredentialError(
-                f"the invitation of host {name} ended on {invited.ends:%Y-%m-%d %H:%M:%SZ}"
-            )
+            raise CredentialError(f"the invitation of host {name} ended on {utc(invited.ends)}")
         if name in self.hosts:
             raise CredentialError(f"host {name} exists by now")
         used = msgspec.structs.replace(invited, used=now)

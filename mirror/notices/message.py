@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from keys.model.instant import utc
 from mirror.notices.planning import Saying, Word
 
 MAX_LINES = 50  # of one message; the rest is counted
@@ -24,7 +25,7 @@ def body(sayings: Sequence[Saying]) -> str:
     order = list(Word)
     lines: list[str] = []
     for one in sorted(sayings, key=lambda saying: order.index(saying.word))[:MAX_LINES]:
-        since = "" if one.word is Word.opened else f" (since {one.since:%Y-%m-%d %H:%M:%SZ})"
+        since = "" if one.word is Word.opened else f" (since {utc(one.since)})"
         lines.append(f"[{one.word.value}] {one.notice.title}{since}")
         if one.notice.text and one.word is not Word.resolved:
             lines.append(f"    {one.notice.text}")

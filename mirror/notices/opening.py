@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from keys.errors import Error
+from keys.model.instant import utc
 from keys.model.standing import LicenceState, State
 from mirror.fleet.health import Health, Line
 from mirror.notices.notice import Notice
@@ -92,14 +93,14 @@ def _upstream(upstream: UpstreamStatus, facts: Facts) -> Iterator[Notice]:
             held.version,
         )  # fmt: skip
     if upstream.state == "failed" and _fails_long(upstream, facts.now):
-        since = f"{upstream.last_success:%Y-%m-%d %H:%M:%SZ}"
+        since = utc(upstream.last_success)
         title = f"upstream {name}: no pull succeeded since {since}"
         text = upstream.failure.message if upstream.failure else ""
         yield Notice("upstream-silent", f"silent/{name}", title, text)
     elif upstream.state == "ok" and (
         since_when := silent_since(facts.changes.get(name, ()), facts.now)
     ):
-        title = f"upstream {name}: nothing new since {since_when:%Y-%m-%d %H:%M:%SZ}"
+        title = f"upstream {name}: nothing new since {utc(since_when)}"
         text = "longer than twice its longest pause so far; ask the vendor, look at its settings"
         yield Notice("upstream-silent", f"silent/{name}", title, text)
 
@@ -125,7 +126,7 @@ def _roles(repository: RepositoryStatus, facts: Facts) -> Iterator[Notice]:
         expired = role.expires <= facts.now
         title = (
             f"repository {repository.name}: role {role.name} "
-            f"{'expired' if expired else 'expires'} on {role.expires:%Y-%m-%d %H:%M:%SZ}"
+            f"{'expired' if expired else 'expires'} on {utc(role.expires)}"
         )
         text = _remedy(repository, role)
         key, turn = f"role/{repository.name}/{role.name}", "expired" if expired else ""
@@ -155,7 +156,7 @@ def _host(line: Line) -> Iterator[Notice]:
     where = f"{line.host}/{line.engine.engine}" if line.engine else line.host
     if line.health in {Health.silent, Health.stale}:
         title = f"host {line.host} is {line.health.value}"
-        last = f"last report {line.received:%Y-%m-%d %H:%M:%SZ}" if line.received else ""
+        last = f"last report {utc(line.received)}" if line.received else ""
         text = "; ".join(filter(None, (last, line.trouble)))
         yield Notice("host-stale", f"stale/{line.host}", title, text)
     elif line.health is Health.rolled_back and line.engine and line.engine.track == CANARY:

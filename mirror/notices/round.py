@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from keys.errors import Error, SettingsError
+from keys.model.instant import utc
 from mirror.fleet.records import RecordFile
 from mirror.notices.book import Book, Failure, Way
 from mirror.notices.notice import Notice
@@ -36,7 +37,7 @@ def troubles(book: Book) -> Iterator[str]:
     """Tell of the ways that do not work."""
     for way in book.ways.values():
         if way.failure:
-            yield f"{way.failure.reason}, since {way.failure.since:%Y-%m-%d %H:%M:%SZ}"
+            yield f"{way.failure.reason}, since {utc(way.failure.since)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ def test_status_names_an_expired_role(shell: Shell) -> None:
     old = Site.found(shell.mirror)
     code, out, _ = shell.types("status", old.layout.folder, "--expiring", "0")
     assert code == 1
-    assert "timestamp: version 1, 1 of 1 keys, expires 2026-03-04 12:00Z, EXPIRED" in out
+    assert "timestamp: version 1, 1 of 1 keys, expires 2026-03-04 12:00:00Z, EXPIRED" in out
 
 
 def test_status_of_no_repository_is_an_error(shell: Shell) -> None:

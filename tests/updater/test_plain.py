@@ -79,7 +79,7 @@ def test_a_plain_host_is_told_what_its_clamd_runs_until_the_disk_changes(host: P
     before = host.listing()
     done = run("sigupdate", "prove", "--engine", "clamd", "--clamd-config", host.clamd.config)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "test.cvd (version 3, built 2021-06-23T00:40:09Z, 11 signatures" in done.stdout
+    assert "test.cvd (version 3, built 2021-06-23 00:40:09Z, 11 signatures" in done.stdout
     assert "clamd runs what is on disk" in done.stdout
     assert host.listing() == before
     assert host.clamd.loads() == 0

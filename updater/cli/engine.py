@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from keys.console import text
 from keys.errors import SettingsError, StateError, UsageError
+from keys.model.instant import utc
 from updater.cli.host import Host, complain, now, say, say_json
 from updater.cli.options import config_option, engine_option, json_option
 from updater.place import last_run
@@ -150,6 +151,4 @@ def _line(entry: Entry) -> str:
     named += ", with what was ignored then" if entry.ignoring else ""
     engine = f", engine {entry.engine_version}" if entry.engine_version else ""
     strikes = "" if entry.holds else ", not held yet"
-    return (
-        f"{named}: {entry.cause.value}{strikes}{engine}, {entry.at:%Y-%m-%d %H:%M}Z: {entry.reason}"
-    )
+    return f"{named}: {entry.cause.value}{strikes}{engine}, {utc(entry.at)}: {entry.reason}"

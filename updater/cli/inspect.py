@@ -1,7 +1,7 @@
 """`sigupdate status`, `check`, `history`, `verify`: what is, what was, and whether it still is."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import msgspec
 
 from keys.console import instant
 from keys.errors import Error
+from keys.model.instant import utc
 from updater.cli.config import standing
 from updater.cli.host import Host, now, say, say_json
 from updater.cli.options import config_option, engine_option, json_option
@@ -83,7 +84,7 @@ def status(*, config: Path, engine: str, as_json: bool) -> None:
         say(_status_line(row))
         for one in ignored.get(row["engine"], ()):
             say(f"  {one.line}")
-    say(f"last run {last.at:%Y-%m-%dT%H:%M:%SZ}: exit code {last.exit_code}")
+    say(f"last run {utc(last.at)}: exit code {last.exit_code}")
     for trouble in last.all_troubles:
         say(f"  {trouble.message}")
     for line in standing(host.place.fragments.known()):
@@ -156,7 +157,8 @@ def _status_line(row: dict[str, Any]) -> str:
     kept = ", ".join(str(number) for number in row["kept"])
     more = f"; {len(row['quarantine'])} in quarantine" if row["quarantine"] else ""
     more += "; a change was interrupted" if row["interrupted"] else ""
-    since = f" since {found['proof_at']}" if found.get("proof_at") else ""
+    proven = found.get("proof_at")
+    since = f" since {utc(datetime.fromisoformat(proven))}" if proven else ""
     proof = f"{found.get('proof', 'unproven')}{since}"
     return f"{row['engine']}: generation {found['number']}: {named}; {proof}; kept: {kept}{more}"
 
@@ -171,6 +173,6 @@ def _line(engine: str, entry: Entry) -> str:
         for c, r in entry.releases.items()
     )
     return (
-        f"{entry.at:%Y-%m-%dT%H:%M:%SZ} {engine}: generation {entry.generation} ({named}) "
+        f"{utc(entry.at)} {engine}: generation {entry.generation} ({named}) "
         f"{entry.outcome}, {entry.proof.value}: {entry.detail}"
     )

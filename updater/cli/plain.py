@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from keys.errors import TrustError, UnprovenError
+from keys.model.instant import utc
 from updater.cli.host import say, say_json
 from updater.plain.comparison import Line, Outcome, Runs
 from updater.plain.disk import Database
@@ -45,7 +46,7 @@ def prove(config: Path | None, socket: str, *, with_marker: bool, as_json: bool)
 
 def _lines(seen: Look) -> Iterator[str]:
     running = seen.running
-    since = f", running since {running.started:%Y-%m-%dT%H:%M:%SZ}" if running.started else ""
+    since = f", running since {utc(running.started)}" if running.started else ""
     yield f"clamd      {seen.place.address}: {running.version or 'no answer'}{since}"
     yield f"databases  {seen.folder.path}"
     for line in seen.comparison.lines:
@@ -77,7 +78,7 @@ def _described(one: Database) -> str:
     if not one.signed_by:
         return f"{one.name} ({one.length} bytes, no vendor's signature in it)"
     return (
-        f"{one.name} (version {one.version}, built {one.built:%Y-%m-%dT%H:%M:%SZ}, "
+        f"{one.name} (version {one.version}, built {utc(one.built)}, "
         f"{one.signatures} signatures, signed by {one.signed_by})"
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from keys.errors import UsageError
+from keys.model.instant import utc
 from keys.model.task import KINDS, Task
 
 SKEW = timedelta(minutes=5)  # by which the mirror's clock may be ahead
@@ -38,12 +39,12 @@ class Rules:
 
 def _time(task: Task, due: datetime, now: datetime) -> str:
     if due > now + SKEW:
-        return f"it is due at {due:%Y-%m-%d %H:%M:%SZ}, which is ahead of this host's clock"
+        return f"it is due at {utc(due)}, which is ahead of this host's clock"
     try:
         if task.due(due) != due:
-            return f"it is not due at {due:%Y-%m-%d %H:%M:%SZ}"
+            return f"it is not due at {utc(due)}"
     except UsageError as exc:
         return str(exc)
     if not task.is_open(due, now):
-        return f"it expired at {task.begins_until(due):%Y-%m-%d %H:%M:%SZ}"
+        return f"it expired at {utc(task.begins_until(due))}"
     return ""

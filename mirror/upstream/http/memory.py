@@ -12,6 +12,7 @@ import msgspec
 
 from keys import files
 from keys.errors import RollbackError, StateError
+from keys.model.instant import utc
 from mirror.upstream.http.fetching import Fetched
 
 MAX_MEMORY_BYTES = 16 << 20
@@ -40,8 +41,8 @@ def check_order(signed: Signed, before: Signed, address: str) -> None:
     for path, at in signed.items():
         if path in before and at < before[path]:
             raise RollbackError(
-                f"{address}: {path}: signed {at:%Y-%m-%d %H:%M:%SZ}, earlier than the one "
-                f"published before ({before[path]:%Y-%m-%d %H:%M:%SZ})",
+                f"{address}: {path}: signed {utc(at)}, earlier than the one "
+                f"published before ({utc(before[path])})",
                 hint="the last good release stays in force; an old file is being served",
             )
 
