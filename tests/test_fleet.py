@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from keys.model.report import MAX_REPORT_BYTES
 from tests.fleet import Fleet, run
 from tests.mirror.serving import Process
@@ -114,20 +112,19 @@ def test_a_host_reports_itself_only(fleet: Fleet) -> None:
     assert fleet.post("v1/hosts/mx2", fleet.credential("mx2"), body.encode()) == 200
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (b"", 400),
-        (b"{", 400),
-        (b"[]", 400),
-        (b'{"host": "mx1", "series": "zz", "number": 1, "at": "2026-01-01T00:00:00Z"}', 400),
-        (b'{"host": "mx1", "series": "aa", "number": 0, "at": "2026-01-01T00:00:00Z"}', 400),
-        (b" " * (MAX_REPORT_BYTES + 1), 413),
-    ],
-)
-def test_what_is_no_report_is_refused(fleet: Fleet, body: bytes, code: int) -> None:
+def test_what_is_no_report_is_refused(fleet: Fleet) -> None:
     fleet.host("mx1")
-    assert fleet.post("v1/hosts/mx1", fleet.credential("mx1"), body) == code
+    refused = {
+        b"": 400,
+        b"{": 400,
+        b"[]": 400,
+        b'{"host": "mx1", "series": "zz", "number": 1, "at": "2026-01-01T00:00:00Z"}': 400,
+        b'{"host": "mx1", "series": "aa", "number": 0, "at": "2026-01-01T00:00:00Z"}': 400,
+        b" " * (MAX_REPORT_BYTES + 1): 413,
+    }
+    credential = fleet.credential("mx1")
+    answers = {body: fleet.post("v1/hosts/mx1", credential, body) for body in refused}
+    assert answers == refused
 
 
 def test_a_newer_hosts_report_is_taken(fleet: Fleet) -> None:
