@@ -12,16 +12,22 @@ from pathlib import Path
 
 import msgspec
 
-from keys.errors import EngineError, UsageError
-from updater import ignoring, quarantine
+from keys.errors import EngineError, Error, StateError, TrustError, UsageError
+from updater import ignoring, plan, quarantine
 from updater.combine import Overlay, Part, combine
 from updater.engines.base import Engine, Loaded, Marker
 from updater.ignoring import Names
 from updater.install import Contents, on_disk
+from updater.integrity import Integrity
 from updater.place import Place
 from updater.quarantine import Cause
 from updater.state import Generation, Release, Step, digests
 from updater.trial import Combination, Refusal, Trial
+
+_MADE_ANEW = (
+    "the same releases were fetched and laid out anew; find out who writes there. "
+    "`sigupdate verify` looks at what is in force"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +42,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The tested generation, or None where nothing new was taken, and what was refused."""
+    """The tested generation, or None where nothing new was taken, and what was refused.
+
+    ``changed`` names a kept generation that was not used, because it was changed on disk.
+    """
 
     generation: Generation | None
     refusals: tuple[Refusal, ...]
+    changed: Error | None = None
 
 
 class Assembly:
@@ -73,7 +83,29 @@ class Assembly:
         taken = self._tested.get(_key(outcome.accepted)) if outcome.accepted else None
         return Assembled(taken, outcome.refusals)
 
-    def retest(self, generation: Generation) -> Assembled:
+    def again(self) -> Assembled:
+        """Take the kept generation that is what is wanted; where none is or it changed, make one.
+
+        Raises:
+            Error: as of ``best``.
+
+        """
+        kept = self._kept()
+        if kept is None:
+            return self.best()
+        try:
+            Integrity(self._place, self._engine).require(kept, hint=_MADE_ANEW)
+        except (TrustError, StateError) as exc:
+            return replace(self.best(), changed=exc)
+        return self._retest(kept)
+
+    def _kept(self) -> Generation | None:
+        own, ignored = self._wanted.overlay.fingerprint, self._wanted.ignored
+        kept = self._place.state.load().generations
+        found = plan.existing(kept, self._wanted.releases, own, ignored)
+        return found if found and self._place.generations.path(found.name).is_dir() else None
+
+    def _retest(self, generation: Generation) -> Assembled:
         """Test a generation that is still on disk; the engine may be another one by now."""
         folder = self._place.generations.path(generation.name)
         try:

@@ -67,6 +67,7 @@ class MarkerRecord(Wire, frozen=True):
     file_name: str
     decoy_name: str = ""  # of a definition that is ignored with the others, if any are
     decoy_sample: bytes = b""
+    sha256: str = ""  # of its file; "" where an older version of the updater made it
 
 
 class Generation(Wire, frozen=True):

@@ -14,10 +14,17 @@ import msgspec
 from keys.errors import EngineError, Error, UnprovenError, UsageError
 from updater import history, ignoring, quarantine
 from updater.engines.base import Engine
+from updater.integrity import Integrity
 from updater.place import Place
 from updater.prove import Proof, Prover, Why
 from updater.quarantine import Cause
 from updater.state import Generation, Proved, Step, digests
+
+_REPAIR = (
+    "nothing was moved. Find out who writes there. `sigmirror point` or `withdraw` on the mirror "
+    "has this host make that generation anew; with its folder removed, `sigupdate rollback` goes "
+    "to the one before it"
+)
 
 
 class Word(Enum):
@@ -105,6 +112,7 @@ class Switch:
 
         Raises:
             UsageError: nothing is installed, or there is no older generation.
+            TrustError, StateError: the older one was changed on disk since; nothing was moved.
 
         """
         generation, state = self._in_force(), self._place.state.load()
@@ -115,6 +123,7 @@ class Switch:
         ]
         if not older:
             raise UsageError(f"engine {self._place.name}: no older generation is kept")
+        Integrity(self._place, self._engine).require(older[-1], hint=_REPAIR)
         for channel, digest in _brought(generation, older[-1]).items():
             self._hold({channel: digest}, Cause.operator, reason, quarantine.ANY_VERSION)
         if ignoring.grew(generation.ignored, older[-1].ignored):

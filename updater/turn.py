@@ -27,7 +27,6 @@ from updater.state import EngineState, Generation, Proved
 from updater.switch import Change, Switch, Word
 
 if TYPE_CHECKING:  # a run that finds nothing new does without these and the TUF library
-    from updater.assemble import Assembled
     from updater.catalogue import Catalogue
     from updater.obtain import Obtained
     from updater.plan import Have
@@ -164,12 +163,15 @@ class Turn:
 
         return VendorCheck(self.place, self.engine, have.releases, now=self.now)
 
-    def _change(self, obtained: "Obtained") -> tuple[Change | None, list[EngineError]]:
-        from updater.plan import Action  # noqa: PLC0415 - start-up time, see above
+    def _change(self, obtained: "Obtained") -> tuple[Change | None, list[Error]]:
+        from updater.assemble import Assembly  # noqa: PLC0415 - start-up time, see above
+        from updater.plan import Action  # noqa: PLC0415
 
         word = Word.went_back if obtained.plan.action is Action.rollback else Word.installed
-        assembled = self._assemble(obtained, word)
-        refused = [
+        assembly = Assembly(self.place, self.engine, obtained.wanted, now=self.now)
+        assembled = assembly.again() if word is Word.went_back else assembly.best()
+        refused: list[Error] = [assembled.changed] if assembled.changed else []
+        refused += [
             EngineError(
                 f"engine {self.place.name} refused {refusal}",
                 hint="it is in quarantine: see `sigupdate quarantine list`",
@@ -181,19 +183,6 @@ class Turn:
             return replace(kept, word=Word.refused) if kept else None, refused
         change = self.switch().to(assembled.generation, word, ask_engine=self.ask_engine)
         return change, refused
-
-    def _assemble(self, obtained: "Obtained", word: Word) -> "Assembled":
-        from updater import plan  # noqa: PLC0415 - start-up time, see above
-        from updater.assemble import Assembly  # noqa: PLC0415
-
-        assembly = Assembly(self.place, self.engine, obtained.wanted, now=self.now)
-        state, wanted = self.place.state.load(), obtained.wanted
-        if word is Word.went_back:
-            own = wanted.overlay.fingerprint
-            there = plan.existing(state.generations, wanted.releases, own, wanted.ignored)
-            if there and self.place.generations.path(there.name).is_dir():
-                return assembly.retest(there)
-        return assembly.best()
 
     def _keep(self) -> Change | None:
         """Prove what is in force, if anything is; tidy what an error cut off."""

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keys.model.release import Assurance, File, Pin
+from keys.model import release
+from keys.model.release import Assurance, File, Manifest, Pin, Provenance
 from tests.updater.recording_engine import RecordingEngine
 from updater.assemble import Assembled, Assembly, Wanted
 from updater.combine import NO_OVERLAY, Overlay, part
@@ -72,12 +73,28 @@ class Bench:
         blob.write_bytes(data)
         return File(path, pin.sha256, pin.length)
 
+    def manifest(self, channel: str, sequence: int, files: tuple[File, ...]) -> File:
+        listed = self.blob("@list", release.encode_file_list(files))
+        manifest = Manifest(
+            format=1,
+            channel=channel,
+            sequence=sequence,
+            release=f"release {sequence}",
+            published=NOW,
+            vendor_time=None,
+            assurance=Assurance.none,
+            engine="",
+            provenance=Provenance("test"),
+            file_list=listed.pin,
+        )
+        return self.blob("@manifest", release.encode(manifest))
+
     def wanted(self, **channels: tuple[int, Mapping[str, str]]) -> Wanted:
         releases, parts = {}, {}
         for channel, (sequence, texts) in channels.items():
             files = tuple(self.blob(path, text.encode()) for path, text in texts.items())
-            identity = Pin.of(f"{channel} {sequence} {sorted(texts.items())}".encode())
-            releases[channel] = Release(sequence=sequence, manifest_sha256=identity.sha256)
+            manifest = self.manifest(channel, sequence, files)
+            releases[channel] = Release(sequence=sequence, manifest_sha256=manifest.sha256)
             parts[channel] = part(
                 self.engine,
                 channel,

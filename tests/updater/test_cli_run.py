@@ -97,6 +97,36 @@ def test_rollback_stays_until_a_newer_release(running: Command, site: Site) -> N
     assert "installed, generation 3 (a 3), proven" in running("run")
 
 
+def test_a_kept_generation_that_was_changed_on_disk_is_not_used_again(
+    running: Command, site: Site
+) -> None:
+    kept = (running.state / "engines/clamd/current").resolve()
+    release(site, 2)
+    running("run")
+    file = next(kept.glob("*rules.ndb"))
+    flip_last_byte(file)
+    told = running("rollback", code=3)
+    assert f"generation 1 is not what was installed, and is not used again: {file}" in told
+    assert "was changed" in told
+    assert "hint: nothing was moved" in told
+    assert json.loads(running("status", "--json"))["engines"][0]["in_force"]["number"] == 2
+    assert running("quarantine", "list") == ""
+    site.repository.point("a", "stable", 1)
+    told = running("run", code=3)
+    assert "went_back, generation 3 (a 1), proven" in told
+    assert f"{file}: was changed" in told
+    assert running("verify").strip() == "all files are as installed"
+    assert "kept, generation 3 (a 1), proven" in running("run")
+
+
+def flip_last_byte(file: Path) -> None:
+    mode = file.stat().st_mode
+    file.chmod(0o644)
+    data = file.read_bytes()
+    file.write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+    file.chmod(mode)
+
+
 def test_an_engine_that_went_down_is_unproven(running: Command) -> None:
     running.clamd.stop()
     assert "unproven" in running("run", code=6)

@@ -1,10 +1,11 @@
 """One engine from one generation to another, and what happens when it will not go."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from keys.errors import EngineError, SettingsError, UnprovenError, UsageError
+from keys.errors import EngineError, SettingsError, TrustError, UnprovenError, UsageError
 from tests.updater.bench import Bench, definitions
 from updater.prove import Samples
 from updater.quarantine import Cause
@@ -209,6 +210,21 @@ def test_the_operator_goes_back_and_stays_until_a_newer_release(installed: Bench
     newer = installed.wanted(a=(3, definitions("three"))).releases
     assert installed.place.quarantine.load().blocking(held, "any engine")
     assert installed.place.quarantine.load().blocking(newer, "any engine") is None
+
+
+@pytest.mark.parametrize("pattern", ["rules.db", "sigmirror-marker-*"])
+def test_there_is_no_way_back_to_a_generation_with_a_changed_byte(
+    installed: Bench, pattern: str
+) -> None:
+    installed.install(a=(2, definitions("two")))
+    file = next(installed.place.generations.path(installed.state.previous).glob(pattern))
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes().replace(b"\n", b"X\n"))
+    file.chmod(0o444)
+    with pytest.raises(TrustError, match=re.escape(f"{file}: was changed")):
+        installed.switch.operator_back("")
+    assert installed.in_force.number == 2
+    assert installed.place.quarantine.load().entries == ()
 
 
 def test_there_is_no_way_back_from_the_first_generation(installed: Bench) -> None:

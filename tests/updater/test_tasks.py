@@ -16,6 +16,7 @@ from keys.model.release import encode
 from keys.model.report import MAX_TASKS, TaskTold
 from keys.model.task import Handed, SignedTask
 from tests.tasking import DAY, HOUR, NOW, Scene, elsewhere, task
+from updater.integrity import Finding
 from updater.place import HostPlace
 from updater.report import RunReport
 from updater.settings import RepositorySettings, Settings, TaskSettings
@@ -23,7 +24,6 @@ from updater.taskbook import MAX_REMEMBERED, Begun, Book, TaskBook
 from updater.tasks.rules import SKEW, Rules
 from updater.tasks.work import Worker
 from updater.turn import Turn
-from updater.verify import Finding
 
 ALL = ("update", "prove", "verify", "rollback", "report")
 

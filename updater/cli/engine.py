@@ -85,7 +85,8 @@ def rollback(*, config: Path, engine: str, as_json: bool, reason: str) -> int:
     """Go back to the generation before, and stay there.
 
     The releases it takes back are held until `sigupdate quarantine clear`, or until a newer
-    release comes. With several engines, name one.
+    release comes. With several engines, name one. Exit code 3, and nothing moved, where the older
+    one was changed on disk since.
     """
     host = Host.load(config)
     turns = host.turns(at=now(), only=engine)

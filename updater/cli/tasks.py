@@ -8,10 +8,11 @@ from keys.errors import Error
 from keys.model.report import TaskTold
 from updater import runs
 from updater.cli.host import Host, complain, now
+from updater.integrity import Finding
 from updater.place import HostPlace
 from updater.report import RunReport
 from updater.turn import Turn
-from updater.verify import Finding, metadata_findings
+from updater.verify import metadata_findings
 
 
 @dataclass(frozen=True, slots=True)

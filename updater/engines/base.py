@@ -5,6 +5,7 @@ one generation in file name and content: an engine that finds it runs that gener
 Engines are made from settings by ``updater.engines.kinds.make``.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -53,8 +54,9 @@ class Marker:
     def record(self) -> MarkerRecord:
         """Return what is needed to look for it again."""
         return MarkerRecord(
-            self.name, self.sample, self.file_name, self.decoy_name, self.decoy_sample
-        )
+            self.name, self.sample, self.file_name, self.decoy_name, self.decoy_sample,
+            hashlib.sha256(self.definition).hexdigest(),
+        )  # fmt: skip
 
     def with_decoy(self, decoy: "Marker") -> "Marker":
         """Add a second definition to the file, one that is to be ignored."""

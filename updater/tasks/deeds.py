@@ -6,11 +6,12 @@ from typing import Protocol
 
 from keys.errors import StateError
 from keys.model.task import Task
+from updater.integrity import Finding
 from updater.place import HostPlace
 from updater.report import EngineReport, RunReport, worst
 from updater.turn import Turn
 from updater.update import remember_proofs
-from updater.verify import Finding, Verifier
+from updater.verify import Verifier
 
 
 class Able(Protocol):
