@@ -97,7 +97,7 @@ def init(  # noqa: PLR0913 - one parameter for each option of the command line
     if public := founding.online.get(PUBLIC_FILE):
         click.echo(f"minisign    {public.decode().splitlines()[1]}")
     click.echo(f"next: move {offline or layout.offline} to a safe place, away from this machine")
-    click.echo(f"next: hosts: sigupdate init URL --root-sha256 {founding.root_sha256}")
+    click.echo(f"next: hosts: sigupdate init --mirror URL --root-sha256 {founding.root_sha256}")
     click.echo(f"next: before a role expires: sigkeys renew {folder} --offline FOLDER-OF-KEYS")
 
 

@@ -1,6 +1,7 @@
 """`sigkeys licence`: an issuer's key, licences signed with it, and reading them."""
 
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -41,23 +42,33 @@ def new_issuer_key(*, key: Path, passphrase_file: Path | None) -> None:
     click.echo(f"next: give {public_half(key)} to customers; they name it as `issuer`")
 
 
+def _words(kind: type[Enum]) -> click.Choice[str]:
+    return click.Choice([one.value for one in kind])
+
+
 def _fields(command: Any) -> Any:  # noqa: ANN401 - what click decorates
     """Add an option for each field of a record."""
     named = [
-        click.option("--serial"), click.option("--organisation"), click.option("--product"),
-        click.option("--kind", type=click.Choice([one.value for one in Kind])),
-        click.option("--seats", type=int),
-        click.option("--seat-metric", type=click.Choice([one.value for one in SeatMetric])),
-        click.option("--starts-on", metavar="YYYY-MM-DD"),
-        click.option("--ends-on", metavar="YYYY-MM-DD"),
+        click.option("--serial", help="The licence's number; a renewal keeps it."),
+        click.option("--organisation", help="Whose licence it is."),
+        click.option("--product", help="What was bought."),
+        click.option("--kind", type=_words(Kind), help="What the file is for."),
+        click.option("--seats", type=int, help="How many were bought."),
+        click.option("--seat-metric", type=_words(SeatMetric), help="What a seat is."),
+        click.option("--starts-on", metavar="YYYY-MM-DD", help="The first day."),
+        click.option("--ends-on", metavar="YYYY-MM-DD", help="The last day, itself included."),
         click.option("--tz", help="Time zone of the dates, such as Asia/Tokyo."),
-        click.option("--sequence", type=int),
+        click.option("--sequence", type=int, help="Higher than that of every earlier file."),
         click.option("--feed", "feeds", multiple=True, help="A channel; repeat for several."),
         click.option(
-            "--content", multiple=True, type=click.Choice([one.value for one in Content])
+            "--content", multiple=True, type=_words(Content), help="Repeat for several."
         ),
-        click.option("--username"), click.option("--edition"), click.option("--contact-email"),
-        click.option("--host-limit-override", type=int),
+        click.option("--username", help="Of the credential for pulls; never the password."),
+        click.option("--edition", help="For information only."),
+        click.option("--contact-email", help="For information only."),
+        click.option(
+            "--host-limit-override", type=int, help="Managed hosts, where not as the seats say."
+        ),
     ]  # fmt: skip
     for option in reversed(named):
         command = option(command)
@@ -100,7 +111,9 @@ def issue_licence(
 @licence.command(epilog="Example: sigkeys licence show customer.lic --issuer issuer.pub")
 @_file_argument
 @_issuer_option
-@click.option("--at", type=click.DateTime(["%Y-%m-%d"]), help="Show the state on this day.")
+@click.option(
+    "--at", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="The state on this day."
+)
 @options.json_option
 def show(*, file: Path, issuer: Path, at: datetime | None, as_json: bool) -> None:
     """Verify a licence file and show it, with its state today."""

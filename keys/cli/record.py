@@ -34,9 +34,16 @@ def compose_record(
     try:
         made = msgspec.convert(fields, Licence)
     except (msgspec.ValidationError, ValueError) as exc:
-        raise UsageError(f"licence: {exc}", hint="see `sigkeys licence issue --help`") from exc
+        hint = "see `sigkeys licence issue --help`"
+        raise UsageError(f"licence: {_fault(exc, fields)}", hint=hint) from exc
     _check_renewal(made, before)
     return made
+
+
+def _fault(error: Exception, fields: Mapping[str, Any]) -> str:
+    """Say what is wrong, with the field and its value where it is one field's."""
+    what, _, name = str(error).rstrip("`").partition(" - at `$.")
+    return f"{name}: {fields[name]!r}: {what}" if name in fields else what
 
 
 def _followed(before: Licence | None) -> dict[str, Any]:

@@ -138,7 +138,9 @@ def _code(error: Error | None) -> int:
     show_default=True,
     help="What ClamAV's own files must bear.",
 )
-@click.option("--at", type=click.DateTime(_MOMENTS), help="Certificates must be good then (UTC).")
+@click.option(
+    "--at", type=click.DateTime(_MOMENTS), metavar="TIME", help="Certificates must be good then."
+)
 @click.option("--allow-unsigned", is_flag=True, help="Pass files that nothing vouches for.")
 @json_option
 def verify(  # noqa: PLR0913 - one parameter for each option of the command line

@@ -70,7 +70,7 @@ def shell(
 def test_init_founds_a_repository_that_status_shows(shell: Shell) -> None:
     said = shell.signs("init", shell.mirror, "--threshold", "2", "--keys", "3")
     found = shell.asks("status", shell.mirror)
-    assert f"--root-sha256 {found['root_sha256']}" in said
+    assert f"sigupdate init --mirror URL --root-sha256 {found['root_sha256']}" in said
     roles = {role["role"]: role for role in found["roles"]}
     assert set(roles) == {"root", "targets", "channels", "policy", "snapshot", "timestamp"}
     assert (roles["root"]["threshold"], len(roles["root"]["keys"])) == (2, 3)
@@ -353,12 +353,12 @@ def test_a_record_may_be_written_as_toml(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--ends-on", "2O27-03-31"), "`$.ends_on`"),
+        (("--ends-on", "2O27-03-31"), "ends_on: '2O27-03-31': Invalid"),
         (("--ends-on", "2036-03-31"), "more than 5 years"),
         (("--tz", "Asia/Edo"), "no such time zone"),
-        (("--seats", "0"), "`$.seats`"),
+        (("--seats", "0"), "seats: 0: Expected"),
         (("--feed", "Root"), "not a channel name"),
-        (("--serial", ""), "`$.serial`"),
+        (("--serial", ""), "serial: '': Expected"),
     ],
 )
 def test_a_malformed_record_is_not_signed(

@@ -75,7 +75,7 @@ def _advice(seen: Look) -> Iterator[str]:
 def _described(one: Database) -> str:
     if one.problem:
         return f"{one.name} ({one.problem})"
-    if not one.signed_by:
+    if not one.built:
         return f"{one.name} ({one.length} bytes, no vendor's signature in it)"
     return (
         f"{one.name} (version {one.version}, built {utc(one.built)}, "
