@@ -1,8 +1,8 @@
 """What a repository in force consists of, verified from its first root down to every manifest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Iterator
+from dataclasses import dataclass, replace
 
 from keys.errors import DigestError, StateError
 from keys.model.fragment import FRAGMENT_TARGET
@@ -36,6 +36,17 @@ class Inventory:
     def first_root(self) -> RoleFile:
         """The root by which hosts recognise the repository."""
         return next(file for file in self.files if file.name == f"1.{ROOT}.json")
+
+    @property
+    def channels(self) -> set[str]:
+        """The channels that anything was ever published in."""
+        return {manifest.channel for manifest in self.manifests}
+
+    def without(self, channels: Collection[str]) -> "Inventory":
+        """Leave out what channels list; their roles stay, as the snapshot names them."""
+        blobs = (one for one in self.blobs if one[0].partition("/")[0] not in channels)
+        manifests = (one for one in self.manifests if one.channel not in channels)
+        return replace(self, blobs=frozenset(blobs), manifests=tuple(manifests))
 
 
 def told_to_all(inventory: Inventory) -> Iterator[str]:

@@ -29,9 +29,6 @@ from mirror.upstream.base import ignore_bytes
 AT_ONCE = 8  # blobs on their way
 MAX_HELD_BYTES = 4 << 20  # a larger blob is written to disk on its way
 
-Check = Callable[[Inventory], None]
-"""Look at what would be copied; an error keeps it from being copied."""
-
 
 class Copied(msgspec.Struct, frozen=True):
     """What became of one repository; ``absent`` blobs of a vendor's were never brought here."""
@@ -47,13 +44,12 @@ class Copied(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Two stores, and a folder for what is on its way; ``check`` may refuse a repository."""
+    """Two stores, and a folder for what is on its way."""
 
     source: Store
     target: Store
     scratch: Path
     on_bytes: Callable[[int], None] = ignore_bytes
-    check: Check = lambda _inventory: None
     dry_run: bool = False
 
     async def repositories(self) -> tuple[str, ...]:
@@ -75,7 +71,7 @@ class Transfer:
             Error: as of ``copy``.
 
         """
-        inventory = await read_inventory(StoredRepository(self.source, name))
+        inventory = await self.inventory(name)
         await _check_follows(inventory, StoredRepository(self.target, name))
 
     async def copy(self, name: str) -> Copied:
@@ -87,9 +83,15 @@ class Transfer:
             StateError, StoreError: the source is damaged, or a store fails.
 
         """
-        inventory = await read_inventory(StoredRepository(self.source, name))
-        self.check(inventory)
-        there = StoredRepository(self.target, name)
+        return await self.copy_of(await self.inventory(name))
+
+    async def inventory(self, name: str) -> Inventory:
+        """Read what a repository of the source consists of."""
+        return await read_inventory(StoredRepository(self.source, name))
+
+    async def copy_of(self, inventory: Inventory) -> Copied:
+        """Copy what was read of a repository, or was chosen of that."""
+        there = StoredRepository(self.target, inventory.repository)
         if self.dry_run:
             await _check_follows(inventory, there)
             return await self._blobs(inventory, there)

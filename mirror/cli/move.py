@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from functools import partial
 
 import click
 import msgspec
@@ -13,13 +12,11 @@ from keys.errors import UsageError
 from mirror.cli.options import json_option, now, optional_reason_option, order, print_json
 from mirror.cli.places import Place, open_place
 from mirror.cli.progress import progress
+from mirror.cli.public import PublicCopy
 from mirror.fleet.ledger import move
-from mirror.fleet.sharing import Sharing
 from mirror.handover import Handing, take_back
-from mirror.inventory import Inventory, told_to_all
 from mirror.repository import StoredRepository
-from mirror.site import MirrorSite
-from mirror.transfer import Check, Copied, Transfer
+from mirror.transfer import Copied, Transfer
 
 endpoint_option = click.option(
     "--endpoint", default="", help="URL of the object store of s3:// addresses, if not Amazon's."
@@ -31,6 +28,7 @@ class _Outcome(msgspec.Struct, frozen=True):
     changed: bool
     handed_over: str
     repositories: list[Copied]
+    left_out: list[str]
 
 
 @click.command(epilog="Example: sigmirror copy sigmirror.toml /etc/sigmirror/new.toml --handover")
@@ -38,6 +36,10 @@ class _Outcome(msgspec.Struct, frozen=True):
 @region_option
 @click.option("--handover", is_flag=True, help="SRC signs no more; whoever has DST does.")
 @click.option("--public", is_flag=True, help="Everybody can read DST: refuse what is not for all.")
+@click.option(
+    "--leave-out", multiple=True, metavar="NAME",
+    help="With --public: a channel, or a repository passed on, whose files are not copied.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Tell what would be copied; write nothing.")
 @optional_reason_option
 @json_option
@@ -45,7 +47,7 @@ class _Outcome(msgspec.Struct, frozen=True):
 @click.argument("dst")
 def copy(  # noqa: PLR0913 - a command's options
     *, src: str, dst: str, endpoint: str, region: str, handover: bool, public: bool,
-    dry_run: bool, reason: str, as_json: bool,
+    leave_out: tuple[str, ...], dry_run: bool, reason: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Copy the repositories in force at SRC to DST, every byte verified on the way.
 
@@ -59,25 +61,32 @@ def copy(  # noqa: PLR0913 - a command's options
     """
     if handover and (dry_run or public):
         raise UsageError("--handover: neither with --dry-run nor with --public")
+    if leave_out and not public:
+        raise UsageError("--leave-out: only with --public: any other copy is whole")
     with _places(src, dst, endpoint, region) as (source, target):
-        check: Check = partial(_check_public, source.mirror("--public")) if public else _nothing
         with progress(target.shown, wanted=not as_json) as on_bytes:
-            transfer = Transfer(
-                source.store, target.store, target.scratch, on_bytes, check, dry_run
-            )
-            copied = asyncio.run(_copy(transfer, source, target, reason, handover=handover))
+            transfer = Transfer(source.store, target.store, target.scratch, on_bytes, dry_run)
+            if handover:
+                work = _hand_over(transfer, source, target, reason)
+            elif public:
+                settings = source.mirror("--public").settings
+                work = PublicCopy(transfer, settings, frozenset(leave_out)).run()
+            else:
+                work = _copy(transfer)
+            copied = asyncio.run(work)
         outcome = _Outcome(
-            any(one.objects for one in copied), target.shown if handover else "", copied
-        )
+            any(one.objects for one in copied), target.shown if handover else "", copied,
+            sorted(leave_out),
+        )  # fmt: skip
     _tell(outcome, as_json=as_json, dry_run=dry_run)
 
 
-async def _copy(
-    transfer: Transfer, source: Place, target: Place, reason: str, *, handover: bool
-) -> list[Copied]:
+async def _copy(transfer: Transfer) -> list[Copied]:
+    return [await transfer.copy(name) for name in await transfer.repositories()]
+
+
+async def _hand_over(transfer: Transfer, source: Place, target: Place, reason: str) -> list[Copied]:
     names = await transfer.repositories()
-    if not handover:
-        return [await transfer.copy(name) for name in names]
     old, new = source.mirror("--handover"), target.mirror("--handover")
     handing = Handing(
         transfer, old.editions, names, source.shown, target.shown,
@@ -95,30 +104,6 @@ def _places(src: str, dst: str, endpoint: str, region: str) -> Iterator[tuple[Pl
         if source.is_same_as(target):
             raise UsageError(f"{source.shown}: source and destination are the same place")
         yield source, target
-
-
-def _nothing(_inventory: Inventory) -> None:
-    """Let everything be copied."""
-
-
-def _check_public(site: MirrorSite, inventory: Inventory) -> None:
-    """Refuse what not everybody may have; say what of this site everybody can then read.
-
-    Raises:
-        UsageError: naming the channels.
-
-    """
-    gated = Sharing.of(site.settings.upstream).gated(inventory.repository, inventory.manifests)
-    if site.settings.serve.access == "licences":
-        gated = tuple(sorted({one.channel for one in inventory.manifests}))
-    if gated:
-        raise UsageError(
-            f"repository {inventory.repository}: not for everybody: {', '.join(gated)}",
-            hint="serve these by a mirror, which knows who asks; where the vendor's terms allow "
-            'it, set redistribution = "public" and publish them anew',
-        )
-    for what in told_to_all(inventory):
-        click.echo(f"note: everybody can read there {what}", err=True)
 
 
 def _tell(outcome: _Outcome, *, as_json: bool, dry_run: bool) -> None:

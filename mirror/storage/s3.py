@@ -30,10 +30,10 @@ from mirror.settings import Addressing
 from mirror.storage import codes
 from mirror.storage.base import Stat
 from mirror.storage.content import Content
+from mirror.storage.upload import Upload
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
-    from types_boto3_s3.type_defs import CompletedPartTypeDef
 
 ATTEMPTS = 4
 CONNECT_SECONDS = 5.0
@@ -201,13 +201,10 @@ class Bucket:
 
     def abort_uploads(self, prefix: str, *, before: datetime) -> None:
         """Forget what was sent in parts, begun before a time, and never ended."""
-        listing = self._client.get_paginator("list_multipart_uploads")
         with _translated(prefix):
             try:
-                for page in listing.paginate(Bucket=self.name, Prefix=prefix):
-                    for upload in page.get("Uploads", ()):
-                        if upload["Initiated"] < before:
-                            self._abort(upload["Key"], upload["UploadId"])
+                for upload in Upload.pending(self._client, self.name, prefix, before=before):
+                    upload.abort()
             except ClientError as exc:  # how some stores say that there are none
                 if _code(exc) not in codes.NO_UPLOAD:
                     raise
@@ -259,31 +256,13 @@ class Bucket:
             )  # fmt: skip
 
     def _put_parts(self, key: str, content: Content, tags: Mapping[str, str]) -> None:
-        begun = self._client.create_multipart_upload(Bucket=self.name, Key=key, Metadata=tags)
-        upload = begun["UploadId"]
+        upload = Upload.begun(self._client, self.name, key, tags)
         try:
-            parts = content.parts(self._part_bytes)
-            sent = [self._put_part(key, upload, *part) for part in enumerate(parts, 1)]
-            self._client.complete_multipart_upload(
-                Bucket=self.name, Key=key, UploadId=upload,
-                MultipartUpload={"Parts": sent}, IfNoneMatch="*",
-            )  # fmt: skip
+            upload.send(content, self._part_bytes)
         except BaseException:
             with contextlib.suppress(ClientError, BotoCoreError):
-                self._abort(key, upload)
+                upload.abort()
             raise
-
-    def _put_part(
-        self, key: str, upload: str, number: int, part: Content
-    ) -> "CompletedPartTypeDef":
-        sent = self._client.upload_part(
-            Bucket=self.name, Key=key, UploadId=upload, PartNumber=number,
-            Body=part.file, ContentMD5=part.md5,
-        )  # fmt: skip
-        return {"PartNumber": number, "ETag": sent["ETag"]}
-
-    def _abort(self, key: str, upload: str) -> None:
-        self._client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload)
 
 
 def _repeated(get: Callable[[], _Result]) -> _Result:

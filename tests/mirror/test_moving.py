@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import urllib.error
 import urllib.request
 import uuid
 from pathlib import Path
@@ -111,6 +112,14 @@ def _served(fleet: Fleet) -> int:
         return int(json.loads(answer.read())["timestamp"])
 
 
+def _is_there(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=30):  # noqa: S310 - loopback
+            return True
+    except urllib.error.HTTPError:
+        return False
+
+
 def test_a_public_bucket_serves_hosts_without_a_mirror_and_takes_no_licensed_channel(
     tmp_path: Path, radosgw: ObjectStore
 ) -> None:
@@ -128,8 +137,20 @@ def test_a_public_bucket_serves_hosts_without_a_mirror_and_takes_no_licensed_cha
     settings.write_text("".join(line for line in lines if not line.startswith("credential_file")))
     updates(host)
     assert rules(host) == "rule one"
-    fleet.url = ""
+    bucket_url, fleet.url = fleet.url, ""
     fleet.sigmirror("publish", "paid", tmp_path / "release", "--redistribution", "licensed-hosts")
     refused = copies("--public", fleet.config, *bucket, code=2)
     assert "repository site: not for everybody: paid" in refused
+    assert "--leave-out paid" in refused
+    fleet.publish("rule two")
+    told = copies("--public", "--leave-out", "paid", fleet.config, *bucket)
+    assert "note: everybody can read there names, sizes and digests of the files of paid" in told
+    updates(host)
+    assert rules(host) == "rule two"
+    mirror = fleet.folder / "mirror"
+    for channel, there in (("paid", {False}), ("inhouse", {True})):
+        files = mirror.glob(f"r/site/targets/{channel}/**/*.*")
+        assert {_is_there(f"{bucket_url}/{file.relative_to(mirror)}") for file in files} == there
+    assert "no channel" in copies("--public", "--leave-out", "x", fleet.config, *bucket, code=2)
+    assert "only with --public" in copies("--leave-out", "x", fleet.config, *bucket, code=2)
     assert "backup" not in copies(fleet.config, tmp_path / "backup", "--json")
