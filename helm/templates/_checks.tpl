@@ -63,13 +63,64 @@
 {{- if and (ne $access "open") (not .Values.tls.existingSecret) (not .Values.tls.terminatedByProxy) -}}
 {{- fail (printf "config.serve.access=%s: credentials would travel in the clear: set tls.existingSecret, or tls.terminatedByProxy with tls.trustedProxies" $access) -}}
 {{- end -}}
-{{- if and $several (not .Values.fleet.postgresql.url) (not (and (hasKey $fleet "enabled") (not $fleet.enabled))) -}}
-{{- fail "fleet: several replicas take reports into one PostgreSQL: set fleet.postgresql.url, or config.fleet.enabled=false" -}}
+{{- if and (or $several (not $inProcess)) (not .Values.fleet.postgresql.url) (not (and (hasKey $fleet "enabled") (not $fleet.enabled))) -}}
+{{- fail "fleet: pods that serve and the one that pulls have the reports of hosts in one PostgreSQL: set fleet.postgresql.url, or config.fleet.enabled=false" -}}
 {{- end -}}
 {{- include "sigmirror.checks.rhythm" . -}}
 {{- end -}}
+{{- if and .Values.autoscaling.enabled (not (dig "requests" "cpu" "" .Values.resources)) -}}
+{{- fail "autoscaling.enabled: measures against resources.requests.cpu, which is not set" -}}
+{{- end -}}
+{{- if and (eq .Values.puller.kind "CronJob") .Values.puller.operator (has "ReadWriteOncePod" .Values.persistence.accessModes) -}}
+{{- fail "puller.operator: its pod would keep a claim of ReadWriteOncePod from every pull; set persistence.accessModes=[ReadWriteOnce]" -}}
+{{- end -}}
+{{- if and .Values.networkPolicy.enabled (ne (include "sigmirror.hasProxy" .) "true") -}}
+{{- include "sigmirror.checks.network" . -}}
+{{- end -}}
 {{- if .Values.scanner.enabled -}}
 {{- include "sigmirror.checks.scanner" . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether the environment may name a proxy, so that addresses do not tell where connections go. */}}
+{{- define "sigmirror.hasProxy" -}}
+{{- $found := not (empty (printf "%s%s" .Values.extraEnvVarsCM .Values.extraEnvVarsSecret)) -}}
+{{- range .Values.extraEnvVars -}}
+{{- $found = or $found (hasSuffix "_proxy" (lower .name)) -}}
+{{- end -}}
+{{- $found -}}
+{{- end -}}
+
+{{/* What the settings name must be let through: a connection that hangs tells nobody why. */}}
+{{- define "sigmirror.checks.network" -}}
+{{- $policy := .Values.networkPolicy -}}
+{{- if eq .Values.store.type "s3" -}}
+{{- include "sigmirror.checks.port" (dict "root" . "of" "store.s3.endpoint" "url" .Values.store.s3.endpoint "default" 443 "rules" "store") -}}
+{{- end -}}
+{{- include "sigmirror.checks.port" (dict "root" . "of" "fleet.postgresql.url" "url" .Values.fleet.postgresql.url "default" 5432 "rules" "database") -}}
+{{- if not .Values.configRaw -}}
+{{- range .Values.config.upstream -}}
+{{- include "sigmirror.checks.port" (dict "root" $ "of" (printf "config.upstream %s" .name) "url" .url "default" (ternary 80 443 (hasPrefix "http:" (toString .url))) "rules" "vendors") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* root, of (whose url), url, default (its port, where it names none), rules (their value) */}}
+{{- define "sigmirror.checks.port" -}}
+{{- if .url -}}
+{{- $policy := .root.Values.networkPolicy -}}
+{{- $port := include "sigmirror.port" . | int -}}
+{{- $open := false -}}
+{{- range concat (get $policy .rules) $policy.extraEgress -}}
+{{- $open = or $open (empty .ports) -}}
+{{- range .ports -}}
+{{- $first := int .port -}}
+{{- $open = or $open (eq $first 0) (and (le $first $port) (le $port (int (default $first .endPort)))) -}}
+{{- end -}}
+{{- end -}}
+{{- if not $open -}}
+{{- fail (printf "networkPolicy.%s: no rule lets port %d of %s through: add { to: [...], ports: [{ port: %d, protocol: TCP }] }" .rules $port .of $port) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -92,6 +143,14 @@
 {{- end -}}
 {{- if and .Values.scanner.enabled (empty .Values.scanner.channels) (not .Values.scanner.configRaw) -}}
 {{- fail "scanner.channels: empty: name the channels that the engine reads" -}}
+{{- end -}}
+{{- if and (empty .Values.scanner.mirrors) (not .Values.scanner.configRaw) -}}
+{{- if .Values.tls.terminatedByProxy -}}
+{{- fail "scanner.mirrors: empty, and the mirror answers its proxy only (tls.terminatedByProxy): name the proxy's address" -}}
+{{- end -}}
+{{- if and (not .Values.tls.existingSecret) .Values.scanner.ca.existingSecret -}}
+{{- fail "scanner.ca.existingSecret: the mirror of this release does no TLS (tls.existingSecret is empty): empty it, too" -}}
+{{- end -}}
 {{- end -}}
 {{- range $key := list "mirrors" "credential_file" "state" "repository" "engine" "interval_seconds" "ca_file" -}}
 {{- if hasKey $.Values.scanner.config $key -}}

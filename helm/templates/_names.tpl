@@ -33,15 +33,15 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* Labels of a manifest: root, component. */}}
+{{/* Labels of a manifest or pod: root, component; more of them (tables, the first counts). */}}
 {{- define "sigmirror.labels" -}}
-{{ include "sigmirror.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $labels := include "sigmirror.selector" . | fromYaml -}}
+{{- $chart := printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" -}}
+{{- $version := dict "app.kubernetes.io/version" .root.Chart.AppVersion "app.kubernetes.io/managed-by" .root.Release.Service "helm.sh/chart" $chart -}}
+{{- range concat (list $version) (default list .more) (list .root.Values.commonLabels) -}}
+{{- $labels = merge $labels (default dict .) -}}
+{{- end -}}
+{{- toYaml $labels -}}
 {{- end -}}
 
 {{/* Metadata of a manifest: root, component; name and labels or annotations beyond the common ones. */}}
@@ -49,14 +49,16 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 name: {{ default (include "sigmirror.fullname" .root) .name }}
 namespace: {{ .root.Release.Namespace }}
 labels:
-  {{- include "sigmirror.labels" . | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "sigmirror.labels" (dict "root" .root "component" .component "more" (list .labels)) | nindent 2 }}
 {{- with merge (dict) (default dict .annotations) (default dict .root.Values.commonAnnotations) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* The port of an address: url, and default where it names none. */}}
+{{- define "sigmirror.port" -}}
+{{- default (toString .default) (regexFind "[0-9]+$" (regexFind ":[0-9]+$" (urlParse .url).host)) -}}
 {{- end -}}
 
 {{/* root, image */}}

@@ -33,21 +33,30 @@ trap 'exit 0' TERM
 while :; do sleep 3600 & wait $!; done
 {{- end -}}
 
+{{/* A label of the pod that waits, which is where a claim of one node is in use all the time. */}}
+{{- define "sigmirror.puller.operator" -}}
+sigmirror/operator: "true"
+{{- end -}}
+
+{{/* As of `template`: with a claim of one node, who pulls goes where the operator's pod is. */}}
+{{- define "sigmirror.puller.affinity" -}}
+{{- $ := .root -}}
+{{- $own := dict -}}
+{{- if and (eq $.Values.puller.kind "CronJob") $.Values.puller.operator (not .labels) (not (has "ReadWriteMany" $.Values.persistence.accessModes)) -}}
+{{- $labels := merge (include "sigmirror.puller.operator" . | fromYaml) (include "sigmirror.selector" (dict "root" $ "component" "puller") | fromYaml) -}}
+{{- $beside := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $labels) -}}
+{{- $own = dict "podAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $beside)) -}}
+{{- end -}}
+{{- toYaml (merge (deepCopy $.Values.puller.affinity) $own) -}}
+{{- end -}}
+
 {{/* root, restart: its restart policy; script: what it runs, or else `sigmirror run`; labels: more of them */}}
 {{- define "sigmirror.puller.template" -}}
 {{- $ := .root -}}
 metadata:
   labels:
-    {{- include "sigmirror.labels" (dict "root" $ "component" "puller") | nindent 4 }}
-    {{- if not .script }}
-    sigmirror/metrics: "true"
-    {{- end }}
-    {{- with .labels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-    {{- with $.Values.puller.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- $metrics := ternary (dict) (dict "sigmirror/metrics" "true") (not (empty .script)) }}
+    {{- include "sigmirror.labels" (dict "root" $ "component" "puller" "more" (list $metrics .labels $.Values.puller.podLabels)) | nindent 4 }}
   annotations:
     {{- include "sigmirror.checksum" $ | nindent 4 }}
     {{- with $.Values.puller.podAnnotations }}
@@ -59,7 +68,8 @@ spec:
   securityContext:
     {{- toYaml $.Values.podSecurityContext | nindent 4 }}
   terminationGracePeriodSeconds: {{ $.Values.terminationGracePeriodSeconds }}
-  {{- include "sigmirror.placement" (dict "root" $ "component" "puller" "of" $.Values.puller "spread" false) | nindent 2 }}
+  {{- $of := merge (dict "affinity" (include "sigmirror.puller.affinity" . | fromYaml)) $.Values.puller }}
+  {{- include "sigmirror.placement" (dict "root" $ "component" "puller" "of" $of "spread" false) | nindent 2 }}
   {{- if eq (include "sigmirror.founding.isNeeded" $) "true" }}
   initContainers:
     {{- include "sigmirror.founding.container" $ | nindent 4 }}

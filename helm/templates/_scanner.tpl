@@ -249,10 +249,7 @@ volumeMounts:
 {{- $isJob := eq $scanner.kind "CronJob" -}}
 metadata:
   labels:
-    {{- include "sigmirror.labels" (dict "root" . "component" "scanner") | nindent 4 }}
-    {{- with $scanner.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "sigmirror.labels" (dict "root" . "component" "scanner" "more" (list $scanner.podLabels)) | nindent 4 }}
   annotations:
     {{- include "sigmirror.scanner.checksum" . | nindent 4 }}
     {{- with $scanner.podAnnotations }}

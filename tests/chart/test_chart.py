@@ -139,6 +139,9 @@ def test_the_readme_has_a_row_for_every_value() -> None:
 
 def test_notes_name_what_has_to_be_there_and_the_next_step() -> None:
     notes = Rendered.of(case("bucket-values.yaml")).notes
-    assert "object-store" in notes
+    assert "3 to 6 pods to serve, and a puller (CronJob)" in notes
+    assert "sigmirror-keys, sigmirror-passphrase, object-store, fleet-database\n" in notes
+    named = Rendered.of(case("one-volume-values.yaml")).notes
+    assert "sigmirror-tls, av-2026, notify, securiteinfo\n  ConfigMap site-founding" in named
     assert "create job --from=cronjob/demo-sigmirror-puller" in notes
     assert "exec deploy/demo-sigmirror -- sigmirror status" in Rendered.of({}).notes

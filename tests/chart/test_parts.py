@@ -95,6 +95,34 @@ def test_changed_settings_change_the_pods_that_read_them_and_no_others() -> None
     }
 
 
+def test_whoever_pulls_goes_where_a_claim_of_one_node_is_in_use() -> None:
+    def affinity(over: dict[str, Any], kind: str = "CronJob", name: str = PULLER) -> Any:
+        pods = dict(Rendered.of(merged(case("bucket-values.yaml"), over)).pods())
+        return pods[f"{kind}/{name}"]["spec"].get("affinity")
+
+    operator = ("Deployment", "demo-sigmirror-operator")
+    node = {"nodeAffinity": {"x": "y"}}
+    (beside,) = affinity({})["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert beside["labelSelector"]["matchLabels"]["sigmirror/operator"] == "true"
+    assert affinity({"puller": {"affinity": node}}) == {**node, **affinity({})}
+    assert affinity({}, *operator) is None
+    assert affinity({"puller": {"operator": False}}) is None
+    assert affinity({"persistence": {"accessModes": ["ReadWriteMany"]}}) is None
+
+
+def test_labels_of_the_sites_own_never_take_the_place_of_those_that_select() -> None:
+    own = {"app.kubernetes.io/name": "x", "team": "a"}
+    rendered = Rendered.of({"commonLabels": own, "podLabels": {"team": "b"}})
+    mirror = rendered.one("Deployment", MIRROR)
+    assert mirror["metadata"]["labels"]["team"] == "a"
+    labels = mirror["spec"]["template"]["metadata"]["labels"]
+    assert labels["team"] == "b"
+    assert mirror["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    recreated = {"updateStrategy": {"type": "Recreate", "rollingUpdate": None}}
+    strategy = Rendered.of(merged(case("bucket-values.yaml"), recreated))
+    assert strategy.one("Deployment", MIRROR)["spec"]["strategy"] == {"type": "Recreate"}
+
+
 def test_tls_ends_where_it_is_said() -> None:
     own = Rendered.of(
         merged(
@@ -131,7 +159,7 @@ def test_a_network_policy_lets_through_what_each_pod_needs_and_nothing_else() ->
         return {port["port"] for rule in policy.get(way, []) for port in rule["ports"]}
 
     assert ports(policies[f"{MIRROR}-mirror"], "egress") == {53, 9000, 5432}  # no vendors
-    assert ports(policies[PULLER], "egress") == {53, 80, 443, 9000, 5432}
+    assert ports(policies[PULLER], "egress") == {53, 8480, 9000, 5432}
     assert ports(policies[f"{MIRROR}-mirror"], "ingress") == {"mirror", "metrics"}
     assert ports(policies[PULLER], "ingress") == set()
     scanner = Rendered.of(case("scanner-values.yaml")).one("NetworkPolicy", SCANNER)["spec"]

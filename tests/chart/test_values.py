@@ -22,6 +22,50 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "replicas with a database each": (
         "bucket-values.yaml", {"fleet": {"postgresql": {"url": ""}}}, "one PostgreSQL",
     ),
+    "a pod that serves and one that pulls, with a database each": (
+        "bucket-values.yaml",
+        {
+            "fleet": {"postgresql": {"url": ""}},
+            "replicas": 1,
+            "autoscaling": {"enabled": False},
+        },
+        "one PostgreSQL",
+    ),
+    "an autoscaler without a measure": (
+        "bucket-values.yaml", {"resources": {"requests": None}}, "resources.requests.cpu",
+    ),
+    "a claim for one pod and two that want it": (
+        "bucket-values.yaml",
+        {"persistence": {"accessModes": ["ReadWriteOncePod"]}},
+        "a claim of ReadWriteOncePod",
+    ),
+    "a bucket behind a closed port": (
+        "bucket-values.yaml",
+        {"store": {"s3": {"endpoint": "https://s3.example:7480"}}},
+        "networkPolicy.store: no rule lets port 7480 of store.s3.endpoint through",
+    ),
+    "a database behind a closed port": (
+        "bucket-values.yaml",
+        {"fleet": {"postgresql": {"url": "postgresql://fleet@db.example:6432/sigmirror"}}},
+        "networkPolicy.database: no rule lets port 6432",
+    ),
+    "a vendor behind a closed port": (
+        "",
+        {"config": {"upstream": [{"name": "av", "kind": "tuf", "url": "https://v.example:8480/r/site"}]}},
+        "networkPolicy.vendors: no rule lets port 8480 of config.upstream av through",
+    ),
+    "scanners around the proxy": (
+        "bucket-values.yaml", {"scanner": {"enabled": True}}, "scanner.mirrors: empty",
+    ),
+    "a certificate nobody has": (
+        "",
+        {
+            "config": {"serve": {"access": "open"}},
+            "tls": {"existingSecret": ""},
+            "scanner": {"enabled": True},
+        },
+        "scanner.ca.existingSecret",
+    ),
     "a bucket without a name": (
         "bucket-values.yaml", {"store": {"s3": {"url": ""}}}, "s3",
     ),
@@ -131,6 +175,26 @@ ALLOWED: dict[str, tuple[str, dict[str, Any]]] = {
     "an open mirror without TLS": (
         "",
         {"config": {"serve": {"access": "open"}}, "tls": {"existingSecret": ""}},
+    ),
+    "ports in a range, and a rule for every port": (
+        "bucket-values.yaml",
+        {
+            "store": {"s3": {"endpoint": "https://s3.example:7480"}},
+            "networkPolicy": {
+                "store": [{"ports": [{"port": 7000, "endPort": 8000}]}],
+                "database": [],
+                "extraEgress": [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}],
+            },
+        },
+    ),
+    "vendors behind a proxy": (
+        "",
+        {
+            "config": {
+                "upstream": [{"name": "av", "kind": "tuf", "url": "https://v.example:8480/r"}]
+            },
+            "extraEnvVars": [{"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}],
+        },
     ),
     "one pod over a bucket": (
         "bucket-values.yaml",
