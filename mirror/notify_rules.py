@@ -17,6 +17,7 @@ Kind: TypeAlias = Literal[
     "host-stale",
     "host-unproven",
     "role-expiring",
+    "task-failed",
     "upstream-silent",
 ]
 

@@ -16,6 +16,7 @@ import structlog
 
 from keys.errors import Error, StateError
 from mirror.fleet.health import totals
+from mirror.fleet.turnout import State
 from mirror.notices.round import book_file
 from mirror.notices.summary import Summary, read_summary
 from mirror.notify_rules import Kind
@@ -26,7 +27,7 @@ from mirror.web.observed import Observed, Track, Use
 FIRST_SECONDS = 5.0  # a first scrape waits for the first reading
 LEAST_SECONDS = 10.0  # between two readings
 SHARE = 20
-_OF_HOSTS = frozenset({"canary-failed", "host-stale", "host-unproven"})
+_OF_HOSTS = frozenset({"canary-failed", "host-stale", "host-unproven", "task-failed"})
 
 
 class Observer:
@@ -82,6 +83,7 @@ async def observe(site: MirrorSite, *, now: datetime) -> Observed:
         tracks=[track for one in status.repositories for track in _tracks(one)],
         fleet_up=known if site.settings.fleet.enabled else None,
         hosts=counted if known and site.settings.fleet.enabled else None,
+        tasks=_tasks(summary) if known and site.settings.fleet.enabled else {},
         uses=_uses(summary) if known else {},
         notices=_notices(summary),
         problems=len(status.problems),
@@ -111,6 +113,12 @@ def _uses(summary: Summary) -> Mapping[str, Use]:
         for one in summary.status.licences
         if one.ends_on
     }
+
+
+def _tasks(summary: Summary) -> Mapping[str, int]:
+    """Count how far hosts are with the tasks that were due of late."""
+    counted = Counter(line.state for one in summary.tasks for line in one.lines)
+    return {state.value: counted[state] for state in State if state is not State.cancelled}
 
 
 def _notices(summary: Summary) -> Mapping[str, int]:

@@ -103,7 +103,8 @@ def exposition(fleet: Fleet, host: Host) -> Exposition:
     config.write_text(good.replace('test_command = ["true"]', 'test_command = ["false"]'))
     host.sigupdate("run", code=5)
     config.write_text(good)
-    wait_for(lambda: 'sigmirror_hosts{state="rolled back"} 1.0' in scrape(fleet), "the report")
+    fleet.sigmirror("task", "add", "verify", "--all")
+    wait_for(lambda: 'sigmirror_tasks{state="waiting"} 1.0' in scrape(fleet), "report and task")
     return Exposition(scrape(fleet) + before + shown(host))
 
 
@@ -123,6 +124,8 @@ def test_a_mirror_exports_what_its_commands_show(exposition: Exposition) -> None
         f'sigmirror_track_sequence{{{track}="canary"}} 1.0',
         'sigmirror_hosts{state="ok"} 0.0',
         'sigmirror_hosts{state="rolled back"} 1.0',
+        'sigmirror_tasks{state="waiting"} 1.0',
+        'sigmirror_tasks{state="failed"} 0.0',
         "sigmirror_fleet_database_up 1.0",
         'sigmirror_licence_hosts{licence="av"} 1.0',
         'sigmirror_notices_open{kind="host-unproven"} 1.0',

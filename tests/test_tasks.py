@@ -154,6 +154,9 @@ def every_kind_is_done_and_one_host_refuses(site: Site) -> None:
     assert f"task {rollback} rollback  refused" in shown
     assert site.fleet.process
     assert site.fleet.process.told("task-refused", host="mx3", task=rollback)
+    status = site.fleet.sigmirror("status", "--check", code=1)
+    assert f"problem: host mx1: task {late} (report): missed" in status
+    assert f"problem: host mx3: task {rollback} (rollback): refused: this host does no" in status
 
 
 def a_task_that_was_killed_is_interrupted(site: Site) -> None:
@@ -170,6 +173,10 @@ def a_task_that_was_killed_is_interrupted(site: Site) -> None:
     assert f"task {prove}: interrupted" in host.sigupdate("report")
     assert site.show(prove, code=1)["mx2"].startswith("interrupted")
     assert prove not in host.sigupdate("report")
+    title = f"host mx2: task {prove} (prove): interrupted"
+    assert title in site.fleet.sigmirror("notify", "--dry-run")
+    assert f"task {site.task('prove', '--hosts', 'mx2')}: done" in host.sigupdate("report")
+    assert title not in site.fleet.sigmirror("notify", "--dry-run")  # it was made good
 
 
 def a_rogue_mirror_starts_nothing(site: Site) -> None:

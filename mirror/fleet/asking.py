@@ -1,13 +1,16 @@
 """One question to the desk, for commands and for whatever runs beside the server."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from mirror.fleet.roster import HostRow
+from mirror.fleet.turnout import is_news
 from mirror.settings import Settings
 
 if TYPE_CHECKING:  # who asks nothing never loads the database library
     from mirror.fleet.desk import Desk
+    from mirror.fleet.tasks import Kept, Run
 
 T = TypeVar("T")
 
@@ -35,6 +38,27 @@ async def asked(
         return await question(desk)
     finally:
         await desk.database.close()
+
+
+async def fleet_of(
+    settings: Settings, *, now: datetime, upgrade: bool = True
+) -> tuple[list[HostRow], list["Kept"], list["Run"]]:
+    """Return every host that reported, the tasks that were due of late, and their newest runs.
+
+    Raises:
+        SettingsError, StateError: as ``asked``.
+
+    """
+    if not has_desk(settings):
+        return [], [], []
+    from mirror.fleet.tasks import Tasks  # noqa: PLC0415 - see above
+
+    async def question(desk: "Desk") -> tuple[list[HostRow], list["Kept"], list["Run"]]:
+        tasks = Tasks(desk.database)
+        recent = [kept for kept in await tasks.every() if is_news(kept, now)]
+        return await desk.hosts(), recent, await tasks.newest_runs(recent, now=now)
+
+    return await asked(settings, question, upgrade=upgrade)
 
 
 async def known_hosts(settings: Settings, *, upgrade: bool = True) -> list[HostRow]:

@@ -5,7 +5,7 @@ outcome; the host itself sees to it that it is begun once.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -125,6 +125,14 @@ class Tasks:
             asked = asked.where(column == value) if value else asked
         async with self._database.reading() as connection:
             rows = (await connection.execute(asked)).mappings()
+            return [Run(**{str(key): value for key, value in row.items()}) for row in rows]
+
+    async def newest_runs(self, every: Iterable[Kept], *, now: datetime) -> list[Run]:
+        """Return the runs of tasks for the newest time that each was due at."""
+        due = [(kept.task.id, at) for kept in every if (at := kept.newest(now))]
+        named = sa.tuple_(task_runs.c.task, task_runs.c.due).in_(due)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(sa.select(task_runs).where(named))).mappings()
             return [Run(**{str(key): value for key, value in row.items()}) for row in rows]
 
     async def forget(self, before: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Which notices are open (pure): licences, upstreams, roles and hosts, each by its own rule."""
+"""Which notices are open (pure): licences, upstreams, roles, hosts, tasks, each by its rule."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,8 @@ from keys.errors import Error
 from keys.model.instant import utc
 from keys.model.standing import LicenceState, State
 from mirror.fleet.health import Health, Line
+from mirror.fleet.turnout import WRONG, Turnout
+from mirror.fleet.turnout import State as TaskState
 from mirror.notices.notice import Notice
 from mirror.notices.rhythm import silent_since
 from mirror.settings import SITE
@@ -18,7 +20,7 @@ CANARY = "canary"
 ONLINE_SHARE = 8  # an online role is signed at a quarter of its validity; told at half of that
 FAILING = timedelta(days=1)  # without a pull that succeeded
 SILENCE = ("stale/",)
-_OF_HOSTS = (*SILENCE, "canary/", "unproven/")
+_OF_HOSTS = (*SILENCE, "canary/", "unproven/", "task/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Facts:
 
     ``validity`` is how long each online role's signature lasts, those of no name by "".
     ``changes`` are the times when each upstream brought something, those with a rhythm only.
-    ``hosts`` is None where nobody can tell now.
+    ``hosts`` is None where nobody can tell now; ``tasks`` are those that were due of late.
     """
 
     now: datetime
@@ -36,6 +38,7 @@ class Facts:
     hosts: Sequence[Line] | None = ()
     validity: Mapping[str, timedelta] = field(default_factory=dict)
     changes: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
+    tasks: Sequence[Turnout] = ()
 
 
 def unknown(facts: Facts) -> tuple[str, ...]:
@@ -50,13 +53,15 @@ def unknown(facts: Facts) -> tuple[str, ...]:
 
 
 def open_notices(facts: Facts) -> list[Notice]:
-    """List what is open, in the order of licences, upstreams, roles and hosts."""
+    """List what is open, in the order of licences, upstreams, roles, hosts and tasks."""
+    hosts = {line.host: line.health for line in facts.hosts or ()}
     found = [
         *(one for name, state in facts.licences.items() for one in _licence(name, state)),
         *(one for upstream in facts.status.upstreams for one in _upstream(upstream, facts)),
         *(one for repository in facts.status.repositories for one in _holds(repository)),
         *(one for repository in facts.status.repositories for one in _roles(repository, facts)),
         *(one for line in facts.hosts or () for one in _host(line)),
+        *(one for task in facts.tasks for one in _task(task, hosts)),
     ]
     return list({notice.key: notice for notice in found}.values())
 
@@ -92,9 +97,8 @@ def _upstream(upstream: UpstreamStatus, facts: Facts) -> Iterator[Notice]:
             f"look at it, then `sigmirror hold release {held.channel} --reason …` or `hold drop`",
             held.version,
         )  # fmt: skip
-    if upstream.state == "failed" and _fails_long(upstream, facts.now):
-        since = utc(upstream.last_success)
-        title = f"upstream {name}: no pull succeeded since {since}"
+    if upstream.state == "failed" and (since_when := _fails_since(upstream, facts.now)):
+        title = f"upstream {name}: no pull succeeded since {utc(since_when)}"
         text = upstream.failure.message if upstream.failure else ""
         yield Notice("upstream-silent", f"silent/{name}", title, text)
     elif upstream.state == "ok" and (
@@ -105,8 +109,10 @@ def _upstream(upstream: UpstreamStatus, facts: Facts) -> Iterator[Notice]:
         yield Notice("upstream-silent", f"silent/{name}", title, text)
 
 
-def _fails_long(upstream: UpstreamStatus, now: datetime) -> bool:
-    return upstream.last_success is not None and now - upstream.last_success > FAILING
+def _fails_since(upstream: UpstreamStatus, now: datetime) -> datetime | None:
+    """Return the last success, where it is too long ago."""
+    last = upstream.last_success
+    return last if last and now - last > FAILING else None
 
 
 def _holds(repository: RepositoryStatus) -> Iterator[Notice]:
@@ -166,3 +172,15 @@ def _host(line: Line) -> Iterator[Notice]:
         detail = line.trouble or (line.engine.detail if line.engine else "")
         title = f"host {where} is {line.health.value}"
         yield Notice("host-unproven", f"unproven/{where}", title, detail)
+
+
+def _task(turnout: Turnout, hosts: Mapping[str, Health]) -> Iterator[Notice]:
+    """Tell of each host on which a task went wrong; a silent one, which is told of, misses all."""
+    for line in turnout.lines:
+        is_gone = line.state is TaskState.missed and hosts.get(line.host) is Health.silent
+        if line.state in WRONG and line.host in hosts and not is_gone:
+            task = turnout.task
+            title = f"host {line.host}: task {task.id} ({task.kind}): {line.state.value}"
+            text = line.detail or f"see `sigmirror task show {task.id}`"
+            turn = line.due.isoformat() if line.due else ""
+            yield Notice("task-failed", f"task/{task.id}/{line.host}", title, text, turn)

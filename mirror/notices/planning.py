@@ -11,7 +11,7 @@ from mirror.notices.book import MAX_KEPT, Told, Way
 from mirror.notices.notice import Notice
 from mirror.notify_rules import NotifySettings
 
-FLAPPING = frozenset({"canary-failed", "host-stale", "host-unproven"})
+FLAPPING = frozenset({"canary-failed", "host-stale", "host-unproven", "task-failed"})
 SETTLED = timedelta(minutes=15)  # what flaps is over once it was gone for so long
 
 

@@ -1,16 +1,18 @@
 """The facts notices follow from, read from a mirror's store, its records and its fleet."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
 from keys.errors import Error, StateError, StoreError
-from mirror.fleet.asking import known_hosts
+from mirror.fleet.asking import fleet_of
 from mirror.fleet.health import Line, lines
 from mirror.fleet.ledger import hosts_record
 from mirror.fleet.roster import HostRow
+from mirror.fleet.turnout import Turnout, news
 from mirror.notices.opening import Facts
 from mirror.settings import Settings
 from mirror.site import MirrorSite
@@ -33,45 +35,50 @@ async def read_facts(
     ``upgrade`` lets the fleet's tables be brought up to date first.
     """
     troubles = list[str]()
-    rows = await _rows(site.settings, troubles, upgrade=upgrade)
-    status = await read_status(site, now=now, fleet=rows or ())
+    fleet = await _fleet(site.settings, troubles, now, upgrade=upgrade)
+    status = await read_status(site, now=now, fleet=fleet.rows)
     facts = Facts(
         now=now,
         status=status,
         licences=site.standings(now),
-        hosts=_hosts(site.settings, rows, troubles, now),
+        hosts=fleet.hosts,
         validity=_validity(site.settings),
         changes=_changes(site, status, troubles),
+        tasks=fleet.tasks,
     )
     return facts, troubles
 
 
-async def _rows(
-    settings: Settings, troubles: list[str], *, upgrade: bool
-) -> Sequence[HostRow] | None:
+@dataclass(frozen=True, slots=True)
+class _Fleet:
+    """What is known of hosts and tasks; ``hosts`` is None where nobody can tell now."""
+
+    rows: Sequence[HostRow] = ()
+    hosts: Sequence[Line] | None = ()
+    tasks: Sequence[Turnout] = ()
+
+
+async def _fleet(
+    settings: Settings, troubles: list[str], now: datetime, *, upgrade: bool
+) -> _Fleet:
+    """Judge the hosts and their tasks; a host that was just admitted has time to report."""
+    if not settings.fleet.enabled:
+        return _Fleet()
     try:
-        return await known_hosts(settings, upgrade=upgrade)
+        rows, every, runs = await fleet_of(settings, now=now, upgrade=upgrade)
     except Error as exc:
         troubles.append(str(exc))
-        return None
-
-
-def _hosts(
-    settings: Settings, rows: Sequence[HostRow] | None, troubles: list[str], now: datetime
-) -> Sequence[Line] | None:
-    """Judge the hosts; one that was just admitted has time to report. None: nobody can tell."""
-    if not settings.fleet.enabled:
-        return ()
-    stale = timedelta(hours=settings.fleet.stale_hours)
+        return _Fleet(hosts=None)
     try:
         singles = hosts_record(settings).read().singles
     except (StateError, StoreError) as exc:
         troubles.append(str(exc))
-        return None
-    if rows is None:
-        return None
+        return _Fleet(rows, hosts=None)
+    stale = timedelta(hours=settings.fleet.stale_hours)
     expected = [name for name, host in singles.items() if now - host.created > stale]
-    return lines(rows, expected, now=now, stale=stale)
+    names = {*singles, *(row.name for row in rows)}
+    hosts = lines(rows, expected, now=now, stale=stale)
+    return _Fleet(rows, hosts, news(every, runs, names, now=now))
 
 
 def _validity(settings: Settings) -> Mapping[str, timedelta]:

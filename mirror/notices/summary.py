@@ -8,6 +8,7 @@ import msgspec
 
 from keys.errors import StateError
 from mirror.fleet.health import Line
+from mirror.fleet.turnout import Turnout
 from mirror.notices.notice import Notice
 from mirror.notices.opening import open_notices, unknown
 from mirror.notices.reading import read_facts
@@ -25,13 +26,14 @@ class Summary:
     """``status`` holds every problem, those of the notices included.
 
     ``unknown`` is how the keys begin of notices of which nobody can tell now; ``hosts`` is None
-    where nobody can tell of them.
+    where nobody can tell of them. ``tasks`` are those that were due of late.
     """
 
     status: Status
     notices: Sequence[Notice]
     unknown: tuple[str, ...] = ()
     hosts: Sequence[Line] | None = ()
+    tasks: Sequence[Turnout] = ()
 
 
 async def read_summary(site: MirrorSite, *, now: datetime, upgrade: bool = True) -> Summary:
@@ -41,7 +43,7 @@ async def read_summary(site: MirrorSite, *, now: datetime, upgrade: bool = True)
     problems = [*facts.status.problems, *unread, *_ways(site)]
     problems += [_line(one) for one in notices if one.kind not in _SAID_BY_STATUS]
     status = msgspec.structs.replace(facts.status, problems=list(dict.fromkeys(problems)))
-    return Summary(status, notices, unknown(facts), facts.hosts)
+    return Summary(status, notices, unknown(facts), facts.hosts, facts.tasks)
 
 
 def _ways(site: MirrorSite) -> list[str]:

@@ -37,8 +37,9 @@ class Observed:
     """What takes a while to read, as it was ``at`` a time.
 
     ``hosts`` counts them by state, and is None where there is no fleet or its database did not
-    answer; ``fleet_up`` tells which, and is None where no reports are taken. ``notices`` counts
-    those that are open by kind, ``ways`` are the ways of telling that fail.
+    answer; ``fleet_up`` tells which, and is None where no reports are taken. ``tasks`` counts how
+    far hosts are with those that were due of late, ``notices`` those that are open by kind,
+    ``ways`` are the ways of telling that fail.
     ``handed_over`` tells of each repository whether another machine signs it.
     """
 
@@ -46,6 +47,7 @@ class Observed:
     tracks: Sequence[Track] = ()
     fleet_up: bool | None = None
     hosts: Mapping[str, int] | None = None
+    tasks: Mapping[str, int] = field(default_factory=dict)
     uses: Mapping[str, Use] = field(default_factory=dict)
     notices: Mapping[str, int] = field(default_factory=dict)
     problems: int = 0
@@ -107,13 +109,16 @@ def _fleet(observed: Observed | None) -> Iterator[Metric]:
         (),
         [] if is_up is None else [((), float(is_up))],
     )
-    hosts = (observed.hosts if observed else None) or {}
-    yield gauge(
-        "hosts",
-        "Hosts by the worst that is to be said of them.",
-        ("state",),
-        (((state,), float(count)) for state, count in hosts.items()),
-    )
+    for name, text, counted in (
+        ("hosts", "Hosts by the worst that is to be said of them.", observed and observed.hosts),
+        (
+            "tasks",
+            "How far hosts are with tasks that were due of late.",
+            observed and observed.tasks,
+        ),
+    ):
+        samples = (((state,), float(count)) for state, count in (counted or {}).items())
+        yield gauge(name, text, ("state",), samples)
 
 
 _USE: tuple[tuple[str, str, Callable[[Use], float]], ...] = (

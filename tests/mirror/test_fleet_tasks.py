@@ -1,5 +1,6 @@
 """Tasks are kept as they were signed, handed out until their outcome is told; alike everywhere."""
 
+import dataclasses
 from datetime import datetime, timedelta
 
 import msgspec
@@ -11,7 +12,7 @@ from keys.model.report import HostReport, TaskTold
 from keys.model.task import MAX_ANSWER_BYTES, MAX_HANDED, Handed, SignedTask, Task, written
 from mirror.fleet.desk import Desk
 from mirror.fleet.tasks import MAX_OPEN, Kept, Run, Tasks, hand_out
-from mirror.fleet.turnout import counts, lines
+from mirror.fleet.turnout import NEWS, counts, lines, news
 from tests.tasking import DAY, HOUR, NOW, task
 
 pytestmark = pytest.mark.slow
@@ -108,6 +109,8 @@ async def test_a_task_that_comes_again_is_handed_out_once_for_the_newest_time(de
     (handed,) = await handed_out(desk, "mx1", now=NOW + 10 * HOUR)  # nothing has piled up
     assert handed.due == NOW + 10 * HOUR
     assert {run.due for run in await tasks.runs()} == {NOW, NOW + 10 * HOUR}
+    (newest,) = await tasks.newest_runs(await tasks.every(), now=NOW + 10 * HOUR)
+    assert newest.due == NOW + 10 * HOUR
 
 
 async def test_one_answer_carries_a_bounded_number_and_size_of_tasks(desk: Desk) -> None:
@@ -185,3 +188,36 @@ def test_the_turnout_of_a_task_that_comes_again_is_that_of_its_newest_time() -> 
     runs = [run("mx1", "done"), run("mx1", due=NOW + HOUR)]
     (line,) = lines(again, runs, ["mx1"], now=NOW + HOUR)
     assert (line.due, line.state.value) == (NOW + HOUR, "handed out")
+
+
+def told(*given: Kept, runs: list[Run], now: datetime) -> list[tuple[str, str]]:
+    found = news(given, runs, ["mx1", "mx2"], now=now)
+    return [(one.task.id[-1], line.state.value) for one in found for line in one.lines]
+
+
+def test_what_went_wrong_is_news_until_the_same_is_done_later() -> None:
+    hosts = ("mx1",)
+    first = kept(1, hosts=hosts)
+    later = kept(2, hosts=hosts, at=NOW + HOUR)
+    other = kept(3, hosts=hosts, at=NOW + HOUR, kind="verify")
+    part = kept(4, hosts=hosts, at=NOW + HOUR, engine="clamd")
+    failed, soon = run("mx1", "failed"), NOW + 2 * HOUR
+
+    def done(number: int) -> Run:
+        return dataclasses.replace(run("mx1", "done", NOW + HOUR), task=f"{number:016x}")
+
+    assert told(first, runs=[failed], now=soon) == [("1", "failed")]
+    assert told(first, later, runs=[failed, done(2)], now=soon) == [("2", "done")]
+    for number, one in ((3, other), (4, part)):  # something else, or less
+        found = told(first, one, runs=[failed, done(number)], now=soon)
+        assert found == [("1", "failed"), (str(number), "done")]
+
+
+def test_a_task_is_news_for_a_while_unless_it_is_cancelled_and_of_known_hosts_only() -> None:
+    runs = [run("mx1", "failed"), run("mx9", "failed")]
+    of_a_day = kept(1, hosts=("mx1", "mx9"))
+    assert told(of_a_day, runs=runs, now=NOW - HOUR) == []
+    assert told(of_a_day, runs=runs, now=NOW + DAY + NEWS) == [("1", "failed")]
+    assert told(of_a_day, runs=runs, now=NOW + DAY + NEWS + HOUR) == []
+    cancelled = dataclasses.replace(of_a_day, cancelled=NOW + HOUR)
+    assert told(cancelled, runs=runs, now=NOW + HOUR) == []

@@ -10,6 +10,8 @@ from keys.model.licence import Kind, Licence
 from keys.model.standing import state_at
 from mirror.fleet.health import Health, Line
 from mirror.fleet.roster import EngineRow
+from mirror.fleet.turnout import Line as TaskLine
+from mirror.fleet.turnout import State, Turnout
 from mirror.notices.book import RETRY_AT_MOST, Failure, Way
 from mirror.notices.notice import Notice
 from mirror.notices.opening import Facts, open_notices, unknown
@@ -20,6 +22,7 @@ from mirror.notify_rules import NotifySettings, problems
 from mirror.pulls import Failure as PullFailure
 from mirror.status import Channel, RepositoryStatus, Role, Status
 from mirror.upstream_status import HeldStatus, UpstreamStatus
+from tests.tasking import task
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -173,6 +176,33 @@ def test_a_silent_host_with_two_engines_is_told_once() -> None:
     assert len(open_notices(facts)) == 1
 
 
+def turnout(*lines: TaskLine) -> Turnout:
+    return Turnout(task(at=NOW, ends=NOW + DAY), lines)
+
+
+@pytest.mark.parametrize(
+    ("state", "health", "told"),
+    [
+        (State.waiting, Health.ok, False),
+        (State.handed, Health.ok, False),
+        (State.done, Health.unproven, False),
+        (State.failed, Health.ok, True),
+        (State.refused, Health.ok, True),
+        (State.interrupted, Health.silent, True),
+        (State.missed, Health.ok, True),
+        (State.missed, Health.silent, False),  # it is told of as silent
+        (State.failed, None, False),  # a host that was removed
+    ],
+)
+def test_a_task_is_told_by_what_came_of_it(state: State, health: Health | None, told: bool) -> None:
+    hosts = [line(health)] if health else []
+    facts = Facts(NOW, status(), hosts=hosts, tasks=[turnout(TaskLine("mx1", NOW, state))])
+    found = [one for one in open_notices(facts) if one.kind == "task-failed"]
+    assert [(one.key, one.turn) for one in found] == (
+        [("task/0123456789abcdef/mx1", NOW.isoformat())] if told else []
+    )
+
+
 # -- who is told ----------------------------------------------------------------------------------
 
 HELD = Notice("release-held", "held/x", "held")
@@ -290,7 +320,7 @@ def test_a_way_that_fails_is_tried_less_and_less_often() -> None:
 def test_what_nobody_can_tell_now_is_not_told_as_resolved() -> None:
     stale = Notice("host-stale", "stale/mx1", "mx1 is silent")
     blind = Facts(NOW, status(), {"av": LicenceError("unreadable")}, hosts=None)
-    assert unknown(blind) == ("licence/av", "stale/", "canary/", "unproven/")
+    assert unknown(blind) == ("licence/av", "stale/", "canary/", "unproven/", "task/")
     later = NOW + SETTLED
     planned = plan([], told(stale), RULE, now=later, unknown=unknown(blind))
     assert words(planned) == []
