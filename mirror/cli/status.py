@@ -56,7 +56,8 @@ def _lines(found: Status) -> Iterator[str]:
 
 
 def _repository(repository: RepositoryStatus) -> Iterator[str]:
-    yield f"repository {repository.name}"
+    handed = f" (handed over to {repository.handed_over})" if repository.handed_over else ""
+    yield f"repository {repository.name}{handed}"
     for role in repository.roles:
         yield f"  role {role.name} version {role.version}: {role.days_left:.1f} days left"
     for channel in repository.channels:

@@ -40,6 +40,11 @@ class Facts:
     changes: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
     tasks: Sequence[Turnout] = ()
 
+    @property
+    def is_sealed(self) -> bool:
+        """Tell whether another mirror signs for this one: then silence here is as it should be."""
+        return any(one.name == SITE and one.handed_over for one in self.status.repositories)
+
 
 def unknown(facts: Facts) -> tuple[str, ...]:
     """List how the keys begin of which nobody can tell now: what was open stays so."""
@@ -60,7 +65,7 @@ def open_notices(facts: Facts) -> list[Notice]:
         *(one for upstream in facts.status.upstreams for one in _upstream(upstream, facts)),
         *(one for repository in facts.status.repositories for one in _holds(repository)),
         *(one for repository in facts.status.repositories for one in _roles(repository, facts)),
-        *(one for line in facts.hosts or () for one in _host(line)),
+        *(one for line in facts.hosts or () for one in _host(line, is_sealed=facts.is_sealed)),
         *(one for task in facts.tasks for one in _task(task, hosts)),
     ]
     return list({notice.key: notice for notice in found}.values())
@@ -97,6 +102,8 @@ def _upstream(upstream: UpstreamStatus, facts: Facts) -> Iterator[Notice]:
             f"look at it, then `sigmirror hold release {held.channel} --reason …` or `hold drop`",
             held.version,
         )  # fmt: skip
+    if facts.is_sealed:
+        return
     if upstream.state == "failed" and (since_when := _fails_since(upstream, facts.now)):
         title = f"upstream {name}: no pull succeeded since {utc(since_when)}"
         text = upstream.failure.message if upstream.failure else ""
@@ -126,7 +133,8 @@ def _holds(repository: RepositoryStatus) -> Iterator[Notice]:
 
 
 def _roles(repository: RepositoryStatus, facts: Facts) -> Iterator[Notice]:
-    for role in repository.roles:
+    """Tell of roles that nobody signed in time; what is handed over is signed elsewhere."""
+    for role in repository.roles if not repository.handed_over else ():
         if role.expires - facts.now > _margin(repository, role, facts.validity):
             continue
         expired = role.expires <= facts.now
@@ -158,8 +166,10 @@ def _remedy(repository: RepositoryStatus, role: Role) -> str:
     return "`sigmirror run` signs it; look whether it runs and what its log says"
 
 
-def _host(line: Line) -> Iterator[Notice]:
+def _host(line: Line, *, is_sealed: bool) -> Iterator[Notice]:
     where = f"{line.host}/{line.engine.engine}" if line.engine else line.host
+    if is_sealed and line.health is Health.silent:
+        return
     if line.health in {Health.silent, Health.stale}:
         title = f"host {line.host} is {line.health.value}"
         last = f"last report {utc(line.received)}" if line.received else ""

@@ -147,7 +147,8 @@ def test_hosts_learn_the_licence_dates_unless_access_is_open(operator: Operator)
 
 def test_status_of_a_mirror_without_a_repository_names_the_problem(operator: Operator) -> None:
     shutil.rmtree(operator.mirror.folder / "r")
-    assert "there is none in this store" in operator.asks("status")["problems"][0]
+    problem = operator.asks("status")["problems"][0]
+    assert problem == "repository site: there is no repository site in this store"
 
 
 def test_probe_writes_nothing(operator: Operator, tmp_path: Path) -> None:

@@ -167,10 +167,16 @@ def test_a_handover_is_typed_given_up_and_handed_back(typist: Typist, tmp_path: 
     assert "already" in typist.types("copy", operator.config, new, "--handover", code=2)
     assert "name DST" in typist.types("unseal", operator.config, "--reason", "gone", code=2)
     for other in (store, new):  # who has taken over elsewhere would sign, too
-        assert "and not to" in typist.types("unseal", operator.config, other, "--reason", "x", code=2)
-    assert "signed here again" in typist.types("unseal", operator.config, "--lost", "--reason", "gone")
+        assert "and not to" in typist.types(
+            "unseal", operator.config, other, "--reason", "x", code=2
+        )
+    assert "signed here again" in typist.types(
+        "unseal", operator.config, "--lost", "--reason", "gone"
+    )
     told = json.loads(typist.types("copy", operator.config, new, "--handover", "--json"))
     assert told["handed_over"] == f"file://{store}"
+    status = typist.types("status", "--config", operator.config)
+    assert f"repository site (handed over to file://{store} on " in status
     assert "has taken over" in typist.types("unseal", operator.config, new, "--reason", "x", code=2)
     (store / "keys").symlink_to(operator.mirror.folder / "keys")
     assert "here nothing is signed" in typist.types("copy", new, operator.config, "--handover")

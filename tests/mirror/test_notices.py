@@ -176,6 +176,17 @@ def test_a_silent_host_with_two_engines_is_told_once() -> None:
     assert len(open_notices(facts)) == 1
 
 
+def test_a_mirror_that_was_handed_over_tells_no_more_of_roles_and_silence() -> None:
+    role = Role("timestamp", 1, NOW + HOUR, HOUR / DAY)
+    site = RepositoryStatus("site", [role], handed_over="elsewhere")
+    failure = PullFailure(NOW, "HandedOverError", "handed over", "", 2)
+    upstream = UpstreamStatus("paid", "http", "failed", last_success=NOW - 2 * DAY, failure=failure)
+    found = Status(NOW, [site], [upstream], [], [])
+    hosts = [line(Health.silent), line(Health.unproven, host="mx2")]
+    facts = Facts(NOW, found, hosts=hosts, validity={"timestamp": 3 * DAY})
+    assert opened(facts) == [("host-unproven", "unproven/mx2/clamd", "")]
+
+
 def turnout(*lines: TaskLine) -> Turnout:
     return Turnout(task(at=NOW, ends=NOW + DAY), lines)
 
