@@ -131,7 +131,7 @@ class StoredRepository:
                 metadata[role] = await self.role(name)
         if "root" not in metadata:
             raise StateError(
-                f"repository {self.name}: there is none in this store",
+                f"there is no repository {self.name} in this store",
                 hint="run `sigmirror init` first, or check store.url",
             )
         return InForce(metadata, taken)

@@ -172,8 +172,16 @@ def test_init_writes_settings_and_trusts_the_root_it_was_told(
     assert "sha256" in sigupdate("init", *options, "--root-sha256", "0" * 64, code=3)
     assert not config.exists()
     sigupdate("init", *options, code=2)
+    site.override = lambda _: (401, {}, b"")
+    told = sigupdate("init", *options, "--root-sha256", digest, code=4)
+    assert "hint: name this host's with --credential-file" in told
+    site.override = lambda _: None
+    credential = sigupdate.folder / "host.cred"
+    credential.write_text("mx1:secret\n")
+    options += ["--credential-file", str(credential)]
     assert f"root {digest} is trusted" in sigupdate("init", *options, "--root-sha256", digest)
     assert site.url in config.read_text()
+    assert f'credential_file = "{credential}"' in config.read_text()
     assert "no [[engine]]" in sigupdate("run", "--config", str(config), code=2)
     trusted = sigupdate.folder / "new-state/trust/site/metadata/root.json"
     assert trusted.read_bytes() == site.repository.first_root

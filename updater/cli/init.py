@@ -7,7 +7,7 @@ import click
 
 from keys import files
 from keys import settings as toml
-from keys.errors import TrustError, UsageError
+from keys.errors import CredentialError, TrustError, UsageError
 from keys.trust.limits import MetadataLimits
 from keys.trust.repository import Repository
 from updater.channels import check_names
@@ -38,6 +38,8 @@ root = "{root}"
 # may_ignore = true                              # follow the site's list of false positives
 """
 
+_place = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
+
 
 @click.command(
     epilog="Example: sigupdate init --mirror https://mirror.example:8480 --root-sha256 3fa1…"
@@ -52,7 +54,11 @@ root = "{root}"
     help="The repository's root file, brought here by a way you trust.",
 )
 @click.option("--root-sha256", default="", help="Fetch 1.root.json and trust it if this is it.")
-def init(
+@click.option(
+    "--credential-file", type=_place, help="What `sigmirror host add` wrote for this host."
+)
+@click.option("--ca-file", type=_place, help="The mirrors' own CA.")
+def init(  # noqa: PLR0913 - one parameter for each option of the command line
     *,
     config: Path,
     mirrors: tuple[str, ...],
@@ -60,11 +66,13 @@ def init(
     state: str,
     root: Path | None,
     root_sha256: str,
+    credential_file: Path | None,
+    ca_file: Path | None,
 ) -> None:
     """Write the settings, if there are none, and trust the repository's first root.
 
     Give the root as a file, or its sha256 as the mirror's operator tells it (`sigkeys init` and
-    `sigkeys status` print it). Settings that are there already are not changed.
+    `sigkeys status` print it). Settings that are there already are not changed, and count.
     """
     if (root is None) == (not root_sha256):
         raise UsageError("give either --root FILE or --root-sha256 HEX")
@@ -74,7 +82,13 @@ def init(
     else:
         place = config.absolute().with_name(f"{repository}-root.json")
         chosen = RepositorySettings(name=repository, root=str(place))
-        settings = Settings(mirrors=mirrors, state=state, repository=(chosen,))
+        settings = Settings(
+            mirrors=mirrors,
+            credential_file=str(credential_file or ""),
+            state=state,
+            ca_file=str(ca_file or ""),
+            repository=(chosen,),
+        )
     check_names(settings)
     if not settings.mirrors:
         raise UsageError("no mirror is known", hint="give one with --mirror")
@@ -106,12 +120,17 @@ def fetched_root(settings: Settings, repository: str, expected: str) -> bytes:
 
     Raises:
         TrustError: it is another one.
+        CredentialError: the mirror serves this only to whom it knows.
         FetchError: no mirror delivered.
 
     """
     with Fetcher.of(settings) as fetcher:
         source = fetcher.metadata(repository)
-        data = source.read("1.root.json", max_bytes=MetadataLimits().max_root_bytes)
+        try:
+            data = source.read("1.root.json", max_bytes=MetadataLimits().max_root_bytes)
+        except CredentialError as exc:
+            hint = "" if settings.credential_file else "name this host's with --credential-file"
+            raise CredentialError(str(exc), hint=hint) from exc
     found = hashlib.sha256(data).hexdigest()
     if found != expected.lower():
         raise TrustError(
