@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,6 +169,8 @@ class _Hints(FileSystemEventHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._changed = asyncio.Event()
+        self._turn = threading.Lock()  # a watch that is cancelled leaves `follow` in its thread
+        self._ended = False
         self._observer: BaseObserver | None = None
         self._folders: frozenset[Path] = frozenset()
 
@@ -177,20 +180,24 @@ class _Hints(FileSystemEventHandler):
         Tell whether those are others than before: what changed meanwhile made no event.
         """
         folders = frozenset(folder for path in paths for folder in _folders(path))
-        if folders == self._folders:
-            return False
-        self.close()
-        self._folders = folders
+        with self._turn:
+            if self._ended or folders == self._folders:
+                return False
+            self._stop()
+            self._folders = folders
+            self._start()
+            return True
+
+    def _start(self) -> None:
         try:
             observer = Observer()
-            for folder in folders:
+            for folder in self._folders:
                 observer.schedule(self, str(folder), event_filter=_CHANGES)
             observer.start()
         except OSError as exc:
             structlog.get_logger().warning("no-events", cause=str(exc), effect="polling only")
         else:
             self._observer = observer
-        return True
 
     async def wait(self, seconds: float) -> None:
         """Wait for an event, at most so long."""
@@ -207,7 +214,12 @@ class _Hints(FileSystemEventHandler):
             self._loop.call_soon_threadsafe(self._changed.set)
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching, for good."""
+        with self._turn:
+            self._ended = True
+            self._stop()
+
+    def _stop(self) -> None:
         if self._observer is not None:
             self._observer.stop()
             self._observer.join()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -93,6 +94,20 @@ async def test_a_change_takes_effect(
             await reader.next()
             assert reader.value == text
     assert reader.refused == []
+
+
+async def test_a_watch_that_ends_while_it_turns_to_other_folders_leaves_nothing_running(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "thing"
+    path.write_text("one")
+    reader = Reader(path)
+    before = set(threading.enumerate())
+    for wait in (0, 0.0005, 0.001, 0.002, 0.004) * 8:
+        async with reader.watched(events=True, poll_seconds=600):
+            await asyncio.sleep(wait)
+    left = [thread.name for thread in set(threading.enumerate()) - before]
+    assert [name for name in left if not name.startswith("asyncio")] == []
 
 
 @pytest.mark.parametrize("events", [True, False], ids=["events", "polling"])
