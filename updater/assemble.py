@@ -63,7 +63,7 @@ class Assembly:
         self._tested: dict[frozenset[tuple[str, str]], Generation] = {}
 
     def best(self) -> Assembled:
-        """Stage as much of what is wanted as the engine takes.
+        """Stage as much of what is wanted as the engine takes; leave nothing else of it behind.
 
         Raises:
             UsageError: the engine refuses the overlay.
@@ -71,6 +71,11 @@ class Assembly:
             StateError: no space, or the folder cannot be written.
 
         """
+        found = self._best()
+        self._forget_tried(found.generation)
+        return found
+
+    def _best(self) -> Assembled:
         self._place.generations.prepare()
         current = self._place.in_force(self._place.state.load())
         installed = current.releases if current else {}
@@ -98,6 +103,14 @@ class Assembly:
         except (TrustError, StateError) as exc:
             return replace(self.best(), changed=exc)
         return self._retest(kept)
+
+    def _forget_tried(self, taken: Generation | None) -> None:
+        """Forget what never was in force: nobody goes back to it, and it takes nobody's place."""
+        state = self._place.state.load()
+        stay = {taken.name if taken else "", state.previous, self._place.generations.in_force()}
+        tried = frozenset(g.name for g in state.generations if g.proof_at is None) - stay
+        if tried:
+            self._place.prune(self._place.state.save(state.without(tried)))
 
     def _kept(self) -> Generation | None:
         own, ignored = self._wanted.overlay.fingerprint, self._wanted.ignored

@@ -111,6 +111,14 @@ class EngineState(Wire, frozen=True):
         """Return the generation with this folder name."""
         return next((found for found in self.generations if found.name == name), None)
 
+    def older(self, generation: Generation) -> tuple[Generation, ...]:
+        """List the older ones that were in force, the newest first; what was only tried was not."""
+        return tuple(
+            kept
+            for kept in reversed(self.generations)
+            if kept.number < generation.number and kept.proof_at is not None
+        )
+
     def keeping(self, generation: Generation) -> "EngineState":
         """Add a generation, or replace the one of the same name."""
         others = (kept for kept in self.generations if kept.name != generation.name)

@@ -21,9 +21,8 @@ from updater.quarantine import Cause
 from updater.state import Generation, Proved, Step, digests
 
 _REPAIR = (
-    "nothing was moved. Find out who writes there. `sigmirror point` or `withdraw` on the mirror "
-    "has this host make that generation anew; with its folder removed, `sigupdate rollback` goes "
-    "to the one before it"
+    "nothing was moved; find out who writes there. `sigmirror point` lets this host lay that out "
+    "anew; with its folder removed, `sigupdate rollback` goes to the one before"
 )
 
 
@@ -115,21 +114,15 @@ class Switch:
             TrustError, StateError: the older one was changed on disk since; nothing was moved.
 
         """
-        generation, state = self._in_force(), self._place.state.load()
-        older = [
-            kept
-            for kept in state.generations
-            if kept.number < generation.number and self._place.generations.path(kept.name).is_dir()
-        ]
-        if not older:
-            raise UsageError(f"engine {self._place.name}: no older generation is kept")
-        Integrity(self._place, self._engine).require(older[-1], hint=_REPAIR)
-        for channel, digest in _brought(generation, older[-1]).items():
+        generation = self._in_force()
+        older = self._older(generation)
+        Integrity(self._place, self._engine).require(older, hint=_REPAIR)
+        for channel, digest in _brought(generation, older).items():
             self._hold({channel: digest}, Cause.operator, reason, quarantine.ANY_VERSION)
-        if ignoring.grew(generation.ignored, older[-1].ignored):
-            releases, names = digests(older[-1].releases), ignoring.fingerprint(generation.ignored)
+        if ignoring.grew(generation.ignored, older.ignored):
+            releases, names = digests(older.releases), ignoring.fingerprint(generation.ignored)
             self._hold(releases, Cause.operator, reason, quarantine.ANY_VERSION, names)
-        return self.to(older[-1], Word.went_back)
+        return self.to(older, Word.went_back)
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -141,6 +134,17 @@ class Switch:
                 hint="run `sigupdate run` first",
             )
         return found
+
+    def _older(self, generation: Generation) -> Generation:
+        """Return the newest older generation that is there and not in quarantine."""
+        held, version = self._place.quarantine.load(), self._engine.version()
+        for kept in self._place.state.load().older(generation):
+            names = ignoring.fingerprint(kept.ignored)
+            there = self._place.generations.path(kept.name).is_dir()
+            if there and not held.blocking(kept.releases, version, names):
+                return kept
+        what = "no older generation is kept that is not in quarantine"
+        raise UsageError(f"engine {self._place.name}: {what}", hint="see `sigupdate status`")
 
     def _may_leave(self, generation: Generation) -> bool:
         """Tell whether a generation never was proven and there is another one to go back to."""
@@ -247,12 +251,10 @@ class Switch:
     def _log(self, change: Change) -> None:
         """Add a line to the history, unless it would say what the last one says."""
         generation, last = change.generation, self._place.history.last()
-        told = (
-            last
-            and generation
-            and (last.name, last.proof) == (generation.name, change.proof.result)
-        )
-        if generation is None or (change.word is Word.kept and told):
+        if generation is None:
+            return
+        told = last and (last.name, last.proof) == (generation.name, change.proof.result)
+        if change.word is Word.kept and told:
             return
         self._place.history.add(
             history.Entry(

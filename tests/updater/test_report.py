@@ -44,7 +44,7 @@ def run(*engines: EngineReport, at: datetime = NOW, refreshed: datetime = NOW) -
             run(EngineReport("e", "kept")), Level.critical, "not proven: e", id="unproven"
         ),
         pytest.param(
-            run(GOOD, refreshed=OLD), Level.critical, "since 2026-02-28T06:00", id="stale"
+            run(GOOD, refreshed=OLD), Level.critical, "since 2026-02-28 06:00", id="stale"
         ),
         pytest.param(
             run(GOOD, at=NOW + timedelta(days=900)), Level.critical, "ahead of this", id="future"
@@ -55,7 +55,7 @@ def run(*engines: EngineReport, at: datetime = NOW, refreshed: datetime = NOW) -
         pytest.param(
             run(GOOD, at=NOW + timedelta(minutes=4)), Level.ok, "generation 3", id="a little ahead"
         ),
-        pytest.param(run(GOOD, at=OLD), Level.critical, "since 2026-02-28T06:00", id="no runs"),
+        pytest.param(run(GOOD, at=OLD), Level.critical, "since 2026-02-28 06:00", id="no runs"),
         pytest.param(
             run(EngineReport("e", "licence_ended", Proved.proven, troubles=(TROUBLE,))),
             Level.warning,

@@ -227,6 +227,26 @@ def test_there_is_no_way_back_to_a_generation_with_a_changed_byte(
     assert installed.place.quarantine.load().entries == ()
 
 
+def test_there_is_no_way_back_to_what_was_never_in_force(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, channels=("a", "b"))
+    refused = bench.assemble(a=(1, {"bad.db": "nonsense\n"}), b=(1, definitions("one")))
+    assert refused.generation
+    bench.switch.to(refused.generation, Word.installed)
+    assert [kept.number for kept in bench.state.generations] == [bench.in_force.number]
+    bench.assemble(a=(2, definitions("two")), b=(1, definitions("one")))  # and no more came of it
+    with pytest.raises(UsageError, match="no older generation"):
+        bench.switch.operator_back("")
+
+
+def test_there_is_no_way_back_to_what_is_in_quarantine(installed: Bench) -> None:
+    for sequence in (2, 3):
+        installed.install(a=(sequence, definitions(f"n{sequence}")))
+    installed.switch.operator_back("false alarms")
+    installed.install(a=(4, definitions("n4")))
+    assert installed.switch.operator_back("").generation == installed.in_force
+    assert installed.in_force.releases["a"].sequence == 2
+
+
 def test_there_is_no_way_back_from_the_first_generation(installed: Bench) -> None:
     with pytest.raises(UsageError, match="no older generation"):
         installed.switch.operator_back("")
