@@ -11,3 +11,12 @@ def faketime() -> Path:
     if not found:
         pytest.skip("faketime is not installed: apt-get install faketime")
     return found[0]
+
+
+def moved(clock: str) -> list[str]:
+    """Return the words before a command that move its clock: ``+2h``, ``@2061-01-01 00:00:00``.
+
+    The program `faketime` itself would outlive signals sent to it, and stumbles over what others
+    of its kind left behind when they were killed.
+    """
+    return ["env", f"LD_PRELOAD={faketime()}", f"FAKETIME={clock}"]

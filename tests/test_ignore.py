@@ -1,7 +1,6 @@
 """A false positive is ignored on every host that allows it, from one command until its end."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.clocks import faketime, moved
 from tests.fleet import BIN, Fleet
 from tests.updater.clamd_process import Clamd, need_clamd, other_user, short_folder
 from tests.updater.clamd_process import wait_for as wait_until
@@ -71,7 +71,7 @@ class Scanners:
             self.scanner.wait()
 
     def sigupdate(self, *words: str, code: int = 0, later: str = "") -> str:
-        faked = ["faketime", "-f", later] if later else []
+        faked = moved(later) if later else []
         command = [*faked, str(BIN / "sigupdate"), *words, "--config", str(self.config)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == code, done.stdout + done.stderr
@@ -98,8 +98,7 @@ def standings(engine: dict[str, Any]) -> dict[str, str]:
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     need_clamd()
-    if shutil.which("faketime") is None:
-        pytest.skip("faketime is not installed: apt-get install faketime")
+    faketime()
     fleet = Fleet(tmp_path)
     fleet.found()
     for channel, name, text in (("mail", "rules.ndb", DATABASE), ("hunting", "h.yar", RULES)):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clocks import faketime
+from tests.clocks import faketime, moved
 from tests.mirror import postgres
 from tests.mirror.object_stores import ObjectStore
 from tests.mirror.replica_site import Host, Replica, ReplicaSite
@@ -158,7 +158,7 @@ class Trial:
     def put_a_clock_forward(self) -> None:
         replica = self.site.replicas[1]
         replica.stop()
-        replica.start("env", *_ahead())
+        replica.start(*moved(AHEAD))
         self.site.publish()
         self.settle("one clock 10 minutes ahead")
 
@@ -178,11 +178,6 @@ class Trial:
         self.settle("cache disk full")
         metrics = self.site.replicas[0].running.metrics()
         assert metrics['sigmirror_cache_requests_total{outcome="passed"}'] > 0
-
-
-def _ahead() -> list[str]:
-    """Move a clock; the program `faketime` itself would outlive the signals sent to it."""
-    return [f"LD_PRELOAD={faketime()}", f"FAKETIME={AHEAD}"]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 
 from keys.console import exit_code
 from keys.trust.tuf_api import CryptoSigner, MetaFile, TargetFile
+from tests.clocks import moved
 from tests.tuf_cases import (
     GRAPHS,
     PLACES,
@@ -55,7 +55,7 @@ class Client:
         command = [*place, *arguments]
         if at is None:
             return exit_code(sigupdate, program="sigupdate", arguments=command)
-        faked = ["faketime", f"{at:%Y-%m-%d %H:%M:%S}", str(SIGUPDATE), *command]
+        faked = [*moved(f"@{at:%Y-%m-%d %H:%M:%S}"), str(SIGUPDATE), *command]
         return subprocess.run(faked, check=False, env={**os.environ, "TZ": "UTC"}).returncode
 
     def init(self, root: bytes | None = None) -> int:
@@ -381,12 +381,6 @@ class TestRollback:
         assert client.versions()[role] == 2
 
 
-@pytest.fixture
-def faketime() -> None:
-    if shutil.which("faketime") is None:
-        pytest.skip("faketime is not installed: apt-get install faketime")
-
-
 class TestExpiration:
     @pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets"])
     def test_an_expired_role_is_refused(self, client: Client, role: str) -> None:
@@ -396,12 +390,10 @@ class TestExpiration:
         assert client.refresh() == 1
         assert client.versions()[role] == (2 if role == "root" else 1)
 
-    @pytest.mark.usefixtures("faketime")
     def test_the_time_comes_from_the_c_library(self, client: Client) -> None:
         assert client.refresh(at=now() + 29 * DAY) == 0
         assert client.refresh(at=now() + 31 * DAY) == 1
 
-    @pytest.mark.usefixtures("faketime")
     def test_an_expired_copy_is_brought_up_to_date(self, client: Client) -> None:
         repository = client.repository
         repository.timestamp.expires = now() + 7 * DAY
@@ -412,7 +404,6 @@ class TestExpiration:
         assert client.refresh(at=now() + 18 * DAY) == 0
         assert client.versions()["targets"] == 2
 
-    @pytest.mark.usefixtures("faketime")
     def test_a_delegated_role_that_expired_is_not_used_until_renewed(self, client: Client) -> None:
         repository = client.repository
         repository.delegate("targets", "team", ["team/*"])
