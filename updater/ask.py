@@ -6,26 +6,23 @@ happens, a redirect, an error, a slow answer, is left to the full client, which 
 judges it.
 """
 
-import http.client
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from keys.credentials import read_credential
 from keys.errors import Error, MissingError
 from keys.trust.source import MetadataSource
+from updater.exchange import Answer, Exchange, UnusualError, request
 from updater.settings import Settings
 
 MAX_SECONDS = 10.0
-MAX_ANSWER_BYTES = 64 << 10
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-class UnusualError(Exception):
-    """An answer that is not the usual one; never leaves this module."""
+_PORTS = {"http": 80, "https": 443}
+_OK = 200
+_NOT_FOUND = 404
 
 
 class Asker:
@@ -34,7 +31,7 @@ class Asker:
     def __init__(self, settings: Settings, *, max_seconds: float = MAX_SECONDS) -> None:
         self._settings = settings
         self._max_seconds = max_seconds
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: Exchange | None = None
         self._usable = not settings.proxy and bool(settings.mirrors)
         self.requests = 0
         self.bytes_received = 0
@@ -50,8 +47,8 @@ class Asker:
             UnusualError: no answer, a long one, or a slow one; it is not asked again.
 
         """
-        status, _, data = self._asked(path, None)
-        return status, data
+        answer = self._asked("GET", path, b"")
+        return answer.status, answer.body
 
     def post(self, path: str, body: bytes) -> tuple[int, float, bytes]:
         """Send a body to a path; return status, the seconds of Retry-After, and the answer.
@@ -60,15 +57,17 @@ class Asker:
             UnusualError: as ``get``.
 
         """
-        status, wait, data = self._asked(path, body)
-        return status, float(wait[:9]) if wait.isascii() and wait.isdigit() else 0.0, data
+        answer = self._asked("POST", path, body)
+        wait = answer.headers.get("retry-after", "")
+        seconds = float(wait[:9]) if wait.isascii() and wait.isdigit() else 0.0
+        return answer.status, seconds, answer.body
 
-    def _asked(self, path: str, body: bytes | None) -> tuple[int, str, bytes]:
+    def _asked(self, method: str, path: str, body: bytes) -> Answer:
         if not self._usable:
             raise UnusualError
         try:
-            return self._ask(path, body)
-        except (OSError, http.client.HTTPException, ValueError, Error, UnusualError) as exc:
+            return self._ask(method, path, body)
+        except (OSError, ValueError, Error, UnusualError) as exc:
             self._usable = False
             self.close()
             raise UnusualError from exc
@@ -79,38 +78,33 @@ class Asker:
             self._connection.close()
             self._connection = None
 
-    def _ask(self, path: str, body: bytes | None) -> tuple[int, str, bytes]:
+    def _ask(self, method: str, path: str, body: bytes) -> Answer:
         mirror = urlsplit(self._settings.mirrors[0])
-        if self._connection is None or self._connection.sock is None:
-            self._connection = self._connect(mirror)
+        place = f"{mirror.path.rstrip('/')}/{path}"
+        wanted = request(method, _host(mirror), place, self._headers(mirror), body)
+        if self._connection is None:
+            self._connection = Exchange(self._connected(mirror))
         self.requests += 1
-        with _cut_after(self._max_seconds, self._connection.sock):
-            place = f"{mirror.path.rstrip('/')}/{path}"
-            method = "GET" if body is None else "POST"
-            self._connection.request(method, place, body, self._headers(mirror))
-            response = self._connection.getresponse()
-            data = response.read(MAX_ANSWER_BYTES + 1)
-        if len(data) > MAX_ANSWER_BYTES or not response.isclosed():
-            raise UnusualError
-        self.bytes_received += len(data)
-        return response.status, response.headers.get("Retry-After", ""), data
+        answer = self._connection.ask(wanted, max_seconds=self._max_seconds)
+        self.bytes_received += len(answer.body)
+        if answer.is_last:
+            self.close()
+        return answer
 
-    def _connect(self, mirror: SplitResult) -> http.client.HTTPConnection:
-        connection = self._prepared(mirror)
-        connection.connect()
-        return connection
+    def _connected(self, mirror: SplitResult) -> socket.socket:
+        place = (mirror.hostname or "", mirror.port or _PORTS[mirror.scheme])
+        plain = socket.create_connection(place, timeout=self._max_seconds)
+        return plain if mirror.scheme == "http" else self._secured(plain, place[0])
 
-    def _prepared(self, mirror: SplitResult) -> http.client.HTTPConnection:
-        if mirror.scheme == "http":
-            return http.client.HTTPConnection(mirror.netloc, timeout=self._max_seconds)
-        if mirror.scheme != "https":
-            raise UnusualError
+    def _secured(self, plain: socket.socket, host: str) -> socket.socket:
         import ssl  # noqa: PLC0415 - start-up time: only where TLS is used
 
-        context = ssl.create_default_context(cafile=self._settings.ca_file or None)
-        return http.client.HTTPSConnection(
-            mirror.netloc, timeout=self._max_seconds, context=context
-        )
+        try:
+            context = ssl.create_default_context(cafile=self._settings.ca_file or None)
+            return context.wrap_socket(plain, server_hostname=host)
+        except (OSError, ValueError):
+            plain.close()
+            raise
 
     def _headers(self, mirror: SplitResult) -> dict[str, str]:
         """Log in, where the credential may go; the full client says why where it may not."""
@@ -121,20 +115,16 @@ class Asker:
         return {"Authorization": read_credential(Path(self._settings.credential_file)).basic()}
 
 
-@contextmanager
-def _cut_after(seconds: float, sock: socket.socket) -> Iterator[None]:
-    """End an exchange that trickles: its reader then sees the connection closed."""
+def _host(mirror: SplitResult) -> str:
+    """Return what names the mirror in a request.
 
-    def cut() -> None:
-        with suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
+    Raises:
+        UnusualError: no plain address.
 
-    timer = threading.Timer(seconds, cut)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    """
+    if mirror.scheme not in _PORTS or not mirror.hostname or "@" in mirror.netloc:
+        raise UnusualError
+    return mirror.netloc
 
 
 class _Source:
@@ -149,8 +139,8 @@ class _Source:
         """Return a metadata file; as promised by ``MetadataSource``."""
         with suppress(UnusualError):
             status, data = self._asker.get(self._folder + name)
-            if status == http.client.OK and len(data) <= max_bytes:
+            if status == _OK and len(data) <= max_bytes:
                 return data
-            if status == http.client.NOT_FOUND and name.endswith(".root.json"):
+            if status == _NOT_FOUND and name.endswith(".root.json"):
                 raise MissingError(f"{name}: HTTP 404, not there")
         return self._then().read(name, max_bytes=max_bytes)

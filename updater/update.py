@@ -16,8 +16,9 @@ from keys.model.release import Instant
 from keys.trust import freshness
 from keys.trust.source import MetadataSource, Once
 from updater import report, state
-from updater.ask import Asker, UnusualError
+from updater.ask import Asker
 from updater.channels import SITE
+from updater.exchange import UnusualError
 from updater.library import Library
 from updater.place import HostPlace, last_run
 from updater.probation import Probation

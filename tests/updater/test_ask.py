@@ -11,7 +11,7 @@ import pytest
 from keys.errors import MissingError
 from tests.tuf_repository import ChannelRepository
 from tests.updater.site import Site, served
-from updater import ask
+from updater import exchange
 from updater.ask import Asker
 from updater.settings import Settings
 
@@ -60,7 +60,7 @@ def test_that_there_is_no_newer_root_is_believed(site: Site) -> None:
         pytest.param((401, {}, b""), id="a refused login"),
         pytest.param((500, {}, b""), id="an error"),
         pytest.param((200, {}, b"x" * 1001), id="more than was asked for"),
-        pytest.param((200, {}, b"x" * (ask.MAX_ANSWER_BYTES + 1)), id="more than is read"),
+        pytest.param((200, {}, b"x" * (exchange.MAX_ANSWER_BYTES + 1)), id="more than is read"),
     ],
 )
 def test_any_other_answer_is_left_to_the_full_client(
