@@ -3,6 +3,8 @@
 import re
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,3 +120,12 @@ def write_rules(path: Path, queries: list[str]) -> Path:
         lines += [f"      - record: query_{number}", f"        expr: '{quoted}'"]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def fetch(address: str) -> str:
+    """Scrape an address; what does not answer yet shows nothing."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
+            return str(answer.read().decode())
+    except urllib.error.URLError:
+        return ""

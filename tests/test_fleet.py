@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from keys.model.report import MAX_REPORT_BYTES
+from tests.exposition import fetch
 from tests.fleet import Fleet, run
 from tests.mirror.serving import Process
 
@@ -99,6 +100,26 @@ def test_the_history_a_host_signed_answers_what_ran_when(fleet: Fleet) -> None:
         assert past["line"]["generation"] == entry["generation"]
         assert past["public_key"]
     assert "nothing is known" in fleet.sigmirror("history", "--at", "2001-01-01", code=1)
+
+
+def test_a_mirror_that_is_scraped_while_it_is_asked_loses_no_report(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    fleet.found()
+    unmeasured = fleet.config.read_text()
+    fleet.config.write_text(
+        unmeasured.replace('metrics_listen = ""', 'metrics_listen = "127.0.0.1:0"')
+    )
+    with fleet.running():
+        host = fleet.host("mx1")
+        host.sigupdate("report")
+        assert fleet.process
+        scraped = fetch(fleet.process.metrics_address)
+        assert "sigmirror_fleet_database_up 1.0" in scraped
+        (first,) = fleet.hosts(code=None)
+        host.sigupdate("report")
+        (second,) = fleet.hosts(code=None)
+    assert second["received"] > first["received"]
+    assert fleet.hosts(code=None) == [second]
 
 
 def test_a_host_reports_itself_only(fleet: Fleet) -> None:

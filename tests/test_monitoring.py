@@ -5,8 +5,6 @@ import re
 import shutil
 import socket
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.exposition import Exposition, exported, lint, promtool, samples, write_rules
+from tests.exposition import Exposition, exported, fetch, lint, promtool, samples, write_rules
 from tests.fleet import Fleet, Host, run
 from tests.mirror.serving import wait_for
 
@@ -250,14 +248,6 @@ def test_node_exporter_shows_what_the_text_file_says(host: Host) -> None:
     assert "node_textfile_scrape_error 0" in lines
     told = {(one.name, frozenset(one.labels)) for one in samples(shown(host))}
     assert told <= {(one.name, frozenset(one.labels)) for one in samples("\n".join(lines))}
-
-
-def fetch(address: str) -> str:
-    try:
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
-            return str(answer.read().decode())
-    except urllib.error.URLError:
-        return ""
 
 
 def refused(host: Host, path: Path) -> str:

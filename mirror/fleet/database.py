@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from keys import files
 from keys.credentials import Secret, redact_url
 from keys.errors import SettingsError, StateError
 
@@ -84,9 +85,19 @@ class Database:
             self._engine, self._upgrades, self._opened = engine, upgrade, self._file()
 
     def _check_file(self) -> None:
-        """Try a SQLite file by hand: the driver's thread outlives an opening that fails."""
-        if self._url.drivername.startswith("sqlite") and self._url.database:
-            os.close(os.open(self._url.database, os.O_RDWR | os.O_CREAT, 0o600))
+        """Look at a SQLite file by hand: the driver's thread outlives an opening that fails.
+
+        It is looked at, never opened: closing it would end the locks that every other connection
+        of this process holds, and whoever came next would remove the log they write to.
+        """
+        if not (self._url.drivername.startswith("sqlite") and self._url.database):
+            return
+        path = Path(self._url.database)
+        if not path.exists():
+            with contextlib.suppress(FileExistsError):
+                files.create(path, b"", mode=0o600)
+        if not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
+            raise StateError(f"fleet.database: {self.shown}: not a file that may be written")
 
     def _file(self) -> _Identity | None:
         """Tell which SQLite file there is now; None for none, and for a server."""
