@@ -17,9 +17,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from keys.errors import MissingError, StoreError
+from keys.errors import ConflictError, MissingError, StoreError
 from mirror.settings import Addressing, StoreSettings
-from mirror.storage import names
+from mirror.storage import codes, names
 from mirror.storage.base import CHUNK_BYTES, Stat
 from mirror.storage.filesystem import FilesystemStore
 from mirror.storage.s3 import MAX_CONNECTIONS, Bucket, Endpoint
@@ -154,14 +154,25 @@ class BucketStore:
         if self._trusts_lock or self._bucket.name in self._link.probed:
             return
         key = f"{self._prefix}{PROBES}/{secrets.token_hex(8)}"
-        if await self._link.run(self._bucket.overwrites, key):
+        if await self._link.run(self._overwrites, key):
             raise StoreError(
                 f"bucket {self._bucket.name}: overwrites what should only be created "
                 "(PUT with If-None-Match: *)",
-                hint="use an object store with conditional writes; or, where only this machine "
-                'writes, set store.lock = "folder"',
+                hint=codes.CONDITIONS,
             )
         self._link.probed.add(self._bucket.name)
+
+    def _overwrites(self, key: str) -> bool:
+        """Tell whether a creation overwrites what is there; ``key`` is made, and removed again."""
+        try:
+            for _ in range(2):
+                self._bucket.create(key, b"probe", unconditional=False)
+        except ConflictError:
+            return False
+        finally:
+            with contextlib.suppress(StoreError):
+                self._bucket.delete(key)
+        return True
 
     def _create(self, key: str, content: bytes | Path) -> None:
         with self._link.creating if self._trusts_lock else contextlib.nullcontext():

@@ -7,18 +7,23 @@ _CREDENTIALS = (
     "AWS_SHARED_CREDENTIALS_FILE names, or in the machine's role; they must be allowed to get, "
     "put, delete and list objects of this bucket"
 )
+CONDITIONS = (
+    "use an object store with conditional writes; or, where only this machine writes, set "
+    'store.lock = "folder"'
+)
 _HINTS = {
     "NoSuchBucket": "make the bucket, or check store.url and store.endpoint",
     "AccessDenied": _CREDENTIALS,
     "403": _CREDENTIALS,
     "InvalidAccessKeyId": _CREDENTIALS,
     "SignatureDoesNotMatch": _CREDENTIALS,
+    "501": CONDITIONS,
+    "NotImplemented": CONDITIONS,
     "RequestTimeTooSkewed": "set this machine's clock",
 }
 ABSENT = {"404", "NoSuchKey", "NotFound"}
 TAKEN = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
 NO_UPLOAD = {"NoSuchUpload"}
-UNCONDITIONAL = {"501", "NotImplemented"}
 BUSY = {
     "500", "502", "503", "504",
     "InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown",

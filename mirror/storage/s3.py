@@ -34,6 +34,7 @@ from mirror.storage.upload import Upload
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 ATTEMPTS = 4
 CONNECT_SECONDS = 5.0
@@ -114,15 +115,16 @@ class Bucket:
 
         """
 
-        def get() -> tuple[bytes, str]:
-            found = self._client.get_object(Bucket=self.name, Key=key)
-            with contextlib.closing(found["Body"]) as body:
-                if found["ContentLength"] > max_bytes:
-                    raise LimitError(f"{key}: more than max_bytes={max_bytes}")
-                return body.read(), _tag(found["Metadata"], "sha256")
+        def ask() -> "GetObjectOutputTypeDef":
+            return self._client.get_object(Bucket=self.name, Key=key)
+
+        def take(found: "GetObjectOutputTypeDef") -> tuple[bytes, str]:
+            if found["ContentLength"] > max_bytes:
+                raise LimitError(f"{key}: more than max_bytes={max_bytes}")
+            return found["Body"].read(), _tag(found["Metadata"], "sha256")
 
         with _translated(key):
-            data, promised = _repeated(get)
+            data, promised = _whole(ask, take)
         if promised and hashlib.sha256(data).hexdigest() != promised:
             raise StoreError(f"{key}: not the bytes that were written", hint="restore the object")
         return data
@@ -142,16 +144,17 @@ class Bucket:
 
         """
 
-        def get() -> tuple[bytes, str]:
-            found = self._client.get_object(
+        def ask() -> "GetObjectOutputTypeDef":
+            return self._client.get_object(
                 Bucket=self.name, Key=key, Range=f"bytes={start}-{stop - 1}", IfMatch=version
             )
-            with contextlib.closing(found["Body"]) as body:
-                whole = start and not found.get("ContentRange", "").startswith(f"bytes {start}-")
-                return b"" if whole else body.read(stop - start), found["ETag"]
+
+        def take(found: "GetObjectOutputTypeDef") -> tuple[bytes, str]:
+            whole = start and not found.get("ContentRange", "").startswith(f"bytes {start}-")
+            return b"" if whole else found["Body"].read(stop - start), found["ETag"]
 
         with _translated(key):
-            data, got = _repeated(get)
+            data, got = _whole(ask, take)
         if len(data) != stop - start or got != version:
             raise StoreError(f"{key}: not the bytes asked for: it was changed meanwhile")
         return data
@@ -209,22 +212,6 @@ class Bucket:
                 if _code(exc) not in codes.NO_UPLOAD:
                     raise
 
-    def overwrites(self, key: str) -> bool:
-        """Tell whether a creation overwrites what is there; ``key`` is made, and removed again."""
-        with _translated(f"bucket {self.name}"):
-            try:
-                for _ in range(2):
-                    with Content.opened(b"probe") as content:
-                        self._put(key, content, {}, over=False)
-            except ClientError as exc:
-                if _code(exc) not in codes.TAKEN | codes.UNCONDITIONAL:
-                    raise
-                return _code(exc) not in codes.TAKEN
-            finally:
-                with contextlib.suppress(ClientError, BotoCoreError):
-                    self._client.delete_object(Bucket=self.name, Key=key)
-        return True
-
     @property
     def _client(self) -> "S3Client":
         return self._endpoint.client
@@ -265,12 +252,21 @@ class Bucket:
             raise
 
 
-def _repeated(get: Callable[[], _Result]) -> _Result:
-    """Ask again when an answer was cut: boto3 repeats only what had no answer at all."""
+def _whole(
+    ask: Callable[[], "GetObjectOutputTypeDef"],
+    take: Callable[["GetObjectOutputTypeDef"], _Result],
+) -> _Result:
+    """Ask again when an answer was cut: boto3 itself repeats only what had no answer at all."""
     for _ in range(ATTEMPTS - 1):
-        with contextlib.suppress(HTTPClientError, IncompleteReadError):
-            return get()
-    return get()
+        found = ask()
+        with (
+            contextlib.suppress(HTTPClientError, IncompleteReadError),
+            contextlib.closing(found["Body"]),
+        ):
+            return take(found)
+    found = ask()
+    with contextlib.closing(found["Body"]):
+        return take(found)
 
 
 def _tag(metadata: Mapping[str, str], key: str) -> str:

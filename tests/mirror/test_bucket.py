@@ -14,7 +14,7 @@ from keys.model.standing import LicenceState
 from mirror import check
 from mirror.settings import LicenceSettings, Settings, StoreSettings
 from mirror.site import MirrorSite
-from mirror.storage import open_store
+from mirror.storage import open_store, s3
 from mirror.storage.bucket import BucketStore
 from tests.mirror.object_stores import ObjectStore, free_port
 from tests.mirror.store_contract import StoreContract, gather
@@ -136,6 +136,28 @@ async def test_a_store_that_is_not_there_is_told(tmp_path: Path) -> None:
     )
     with pytest.raises(StoreError, match="gave no whole answer"):
         await open_store(settings).stat("a")
+
+
+async def test_a_store_that_hangs_is_asked_as_often_as_is_said_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "HURRIED_READ_SECONDS", 0.2)
+    asked: list[str] = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(str(await reader.readline()))
+        await reader.read()  # until the other side gives up
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = StoreSettings(
+            url="s3://bucket", folder=str(tmp_path), endpoint=f"http://127.0.0.1:{port}"
+        )
+        store = BucketStore(settings, hurried=True)
+        with pytest.raises(UnreachableError):
+            await store.read("a", max_bytes=1)
+    assert len(asked) == s3.HURRIED_ATTEMPTS
 
 
 async def test_check_config_asks_a_bucket_for_the_repository(
