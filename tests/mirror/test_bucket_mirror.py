@@ -94,7 +94,7 @@ class Puller:
         await Handing(transfer, editions, ["site"], "here", "there").over(BY, now=NOW)
 
     def _sign(self, metadata: Mapping[str, bytes]) -> Publisher:
-        return Publisher(metadata, _ring(self.keys), {})
+        return Publisher(metadata, _ring(self.keys, self.prefix), {})
 
     async def publishes(self, text: bytes, *, meanwhile: Meanwhile | None = None) -> Published:
         """Publish a release; ``meanwhile`` happens between its signing and its commit."""
@@ -109,8 +109,8 @@ class Puller:
 
 
 @functools.cache
-def _ring(keys: Path) -> Mapping[str, Signer]:
-    """Open the keys once: that they are dear to open is not what is tried here."""
+def _ring(keys: Path, _founding: str) -> Mapping[str, Signer]:
+    """Open keys once, dear as that is; a folder's name may come again for another founding."""
     return open_ring(keys, PASSPHRASE)
 
 
