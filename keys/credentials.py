@@ -3,8 +3,9 @@
 import base64
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from keys.errors import SettingsError, UsageError
 
@@ -36,8 +37,7 @@ class Secret:
         return hash(self._text)
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(msgspec.Struct, frozen=True):
     """A user name and the password that goes with it."""
 
     username: str

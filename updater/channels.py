@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from keys.errors import NameRefusedError, SettingsError
 from keys.model.names import check_channel
@@ -12,8 +13,7 @@ SITE = "site"  # a mirror's own repository
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelName:
+class ChannelName(msgspec.Struct, frozen=True):
     """A channel as the settings write it, and what that means."""
 
     written: str

@@ -5,8 +5,9 @@ Everything here is refused by name before a byte is fetched or a folder made.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+import msgspec
 
 from keys.errors import EngineError, LimitError, SettingsError, TrustError, UsageError
 from keys.model.names import check_path
@@ -19,16 +20,14 @@ CONTAINERS = frozenset({".cvd", ".cld", ".cud"})  # forms of one and the same da
 OVERLAY = "the overlay"
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One channel's share of a generation: name in the folder to file."""
 
     channel: str
     layout: Mapping[str, File]
 
 
-@dataclass(frozen=True, slots=True)
-class Overlay:
+class Overlay(msgspec.Struct, frozen=True):
     """The host's own definitions, read once; ``fingerprint`` tells two overlays apart."""
 
     files: Mapping[str, bytes]

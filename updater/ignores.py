@@ -4,7 +4,6 @@ The list is kept with the engine's state, so that what ends does so also while n
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -23,8 +22,7 @@ if TYPE_CHECKING:  # loads the TUF library, which a run that finds nothing new d
     from updater.catalogue import Catalogue
 
 
-@dataclass(frozen=True, slots=True)
-class EngineIgnores:
+class EngineIgnores(msgspec.Struct, frozen=True):
     """What one engine ignores of the site's list."""
 
     place: Place

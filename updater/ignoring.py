@@ -6,7 +6,6 @@ host's settings to say.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
@@ -33,8 +32,7 @@ class Standing(Enum):
     overdue = "overdue"  # ended or taken back, and still ignored
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(msgspec.Struct, frozen=True):
     """Under which conditions an engine follows the list: its host's settings, its kind."""
 
     allowed: bool

@@ -9,8 +9,9 @@ import contextlib
 import errno
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from keys import files
 from keys.errors import StateError
@@ -22,14 +23,13 @@ FOLDER_MODE = 0o755
 SPARE_BYTES = 1 << 20  # beyond the files themselves: names, state, history
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(msgspec.Struct, frozen=True):
     """Everything that lies in one generation, by name."""
 
     files: Mapping[str, File]
     overlay: Mapping[str, bytes]
     marker: Marker | None
-    ignoring: Mapping[str, bytes] = field(default_factory=dict)
+    ignoring: Mapping[str, bytes] = msgspec.field(default_factory=dict)
 
     @property
     def own(self) -> Mapping[str, bytes]:

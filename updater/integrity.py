@@ -3,8 +3,9 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from keys.errors import Error, StateError, TrustError
 from keys.model.release import File, Pin
@@ -16,8 +17,7 @@ from updater.place import Place
 from updater.state import Generation
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One thing that is not as it was installed."""
 
     engine: str

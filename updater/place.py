@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from keys import files
 from keys.errors import StateError
@@ -17,8 +18,7 @@ from updater.state import EngineState, Generation, MarkerRecord, StateFile, read
 from updater.taskbook import TaskBook
 
 
-@dataclass(frozen=True, slots=True)
-class HostPlace:
+class HostPlace(msgspec.Struct, frozen=True):
     """Where the updater's own things lie."""
 
     root: Path
@@ -82,8 +82,7 @@ class HostPlace:
             yield
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where one engine's generations, state, history and quarantine lie."""
 
     name: str

@@ -1,7 +1,6 @@
 """Which fragment of the site's settings a run uses, and what the run's end says of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from updater.report import RunReport
 from updater.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(msgspec.Struct, frozen=True):
     """Settings for one command: the file's with a fragment's below them, or the file's alone.
 
     ``objections`` are fragments that cannot be used with this file, each with the cause.
@@ -26,7 +24,7 @@ class Chosen:
 
     settings: Settings
     used: Received | None = None
-    layer: Mapping[str, Any] = field(default_factory=dict)
+    layer: Mapping[str, Any] = msgspec.field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     objections: tuple[tuple[Received, str], ...] = ()
 

@@ -7,9 +7,10 @@ engines without a word, so it is asked for again, less and less often, until the
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+
+import msgspec
 
 from keys.errors import LimitError, SettingsError, UnprovenError
 from updater.engines.base import Engine, Verdict
@@ -33,8 +34,7 @@ class Why(Enum):
     samples = "samples"  # runs this generation, and it misses or hits what it must not
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True):
     """What is known, in one word and in words, and what stood in the way."""
 
     result: Proved
@@ -47,16 +47,14 @@ class Proof:
         return self.result in {Proved.proven, Proved.probed}
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
+class Samples(msgspec.Struct, frozen=True):
     """Folders of files the engine must detect, and must let pass."""
 
     must_detect: str = ""
     must_pass: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True):
     """How long to wait: for one scan, and for a load to end."""
 
     scan_seconds: float

@@ -5,8 +5,9 @@ host always goes before the site. Nothing is taken of a fragment that holds one 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from keys import settings as toml
 from keys.errors import SettingsError
@@ -18,8 +19,7 @@ from updater.settings import Settings
 Plain = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(msgspec.Struct, frozen=True):
     """Settings with a site's among them.
 
     ``layer`` are the site's that count, in the shape of the file; ``left_out`` are the others,

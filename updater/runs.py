@@ -5,7 +5,8 @@ it, the next one goes without the fragment, and the two are compared.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from updater.report import RunReport
 from updater.update import Update
@@ -13,8 +14,7 @@ from updater.update import Update
 MAX_RUNS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """How the last run ended, and the tasks that the mirror handed out when it was told."""
 
     report: RunReport

@@ -5,7 +5,6 @@ Call everything here under the engine's lock.
 """
 
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
@@ -36,8 +35,7 @@ class Word(Enum):
     refused = "refused"  # at the test: never in force
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What came of it: what is in force, how far it is proven, what the operator must know."""
 
     word: Word

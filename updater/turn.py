@@ -5,7 +5,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -36,8 +35,7 @@ LICENCE_ENDED = "licence_ended"
 FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(msgspec.Struct, frozen=True):
     """One engine in one run."""
 
     settings: EngineSettings
@@ -180,7 +178,7 @@ class Turn:
         ]
         if assembled.generation is None:
             kept = self._keep()
-            return replace(kept, word=Word.refused) if kept else None, refused
+            return msgspec.structs.replace(kept, word=Word.refused) if kept else None, refused
         change = self.switch().to(assembled.generation, word, ask_engine=self.ask_engine)
         return change, refused
 

@@ -6,7 +6,6 @@ earlier than the expiry of every role in force, so no online key can push it pas
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,8 +19,7 @@ MAX_CLOCK_BYTES = 1 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """The time that expiry is measured against: the later of clock and floor."""
 
     now: datetime

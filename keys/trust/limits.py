@@ -1,10 +1,9 @@
 """What no repository can make a client exceed."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class MetadataLimits:
+class MetadataLimits(msgspec.Struct, frozen=True):
     """Bytes per role file, and how far the workflow goes in one refresh or search."""
 
     max_root_bytes: int = 1 << 20

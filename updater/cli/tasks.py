@@ -1,8 +1,9 @@
 """What the mirror's answer asks of this host, done between two runs."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from keys.errors import Error
 from keys.model.report import TaskTold
@@ -15,8 +16,7 @@ from updater.turn import Turn
 from updater.verify import metadata_findings
 
 
-@dataclass(frozen=True, slots=True)
-class Able:
+class Able(msgspec.Struct, frozen=True):
     """A host as its settings are now, fit for what a task asks."""
 
     load: Callable[[], Host]

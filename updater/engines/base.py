@@ -7,10 +7,11 @@ Engines are made from settings by ``updater.engines.kinds.make``.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from keys.model.release import File
 from updater.state import MarkerRecord
@@ -26,8 +27,7 @@ class Verdict(Enum):
     clean = "clean"
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(msgspec.Struct, frozen=True):
     """A definition made on this host for one generation.
 
     ``sample`` are the bytes that hit it; ``name`` is what the engine then reports;
@@ -60,7 +60,7 @@ class Marker:
 
     def with_decoy(self, decoy: "Marker") -> "Marker":
         """Add a second definition to the file, one that is to be ignored."""
-        return replace(
+        return msgspec.structs.replace(
             self,
             definition=self.definition + decoy.definition,
             decoy_name=decoy.name,
@@ -68,8 +68,7 @@ class Marker:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True):
     """What the loader said of a staged generation."""
 
     signatures: int

@@ -11,8 +11,9 @@ import re
 import signal
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from keys.errors import EngineError, HostError
 from updater.engines.base import Loaded, Marker
@@ -72,7 +73,7 @@ def load(
         )
     loaded = judge(finished, folder, names, marker)
     met = frozenset(found["name"] for found in _IGNORING.finditer(finished.errors))
-    return replace(loaded, ignored=met & ignored)
+    return msgspec.structs.replace(loaded, ignored=met & ignored)
 
 
 @contextlib.contextmanager

@@ -10,8 +10,9 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Self
+
+import msgspec
 
 from keys.errors import SettingsError, UnprovenError
 from updater.engines.base import Verdict
@@ -22,8 +23,7 @@ MAX_UNIX_PATH_BYTES = 107  # sun_path of Linux, without its closing NUL
 _END = struct.pack("!I", 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where a scanner listens: a unix socket's path, or host and port."""
 
     path: str = ""

@@ -1,15 +1,15 @@
 """The random part of a marker, and what every kind of engine makes from it."""
 
 import secrets
-from dataclasses import dataclass
+
+import msgspec
 
 from updater.engines.base import MARKER_PREFIX
 
 RANDOM_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Seed:
+class Seed(msgspec.Struct, frozen=True):
     """What makes one marker unique: names and a text that holds ``RANDOM_BYTES``.
 
     ``name`` is made of letters, digits and ``_``, so that it is a name in every rule language;
