@@ -78,29 +78,62 @@ def test_after_such_an_answer_the_connection_is_not_used_again(answer: bytes) ->
 @pytest.mark.parametrize(
     "answer",
     [
-        b"",
-        b"HTTP/1.1 200",
-        b"HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\n",
-        b"HTTP/1.1 +20 OK\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n\r\nas long as it lasts",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 0x1\r\n\r\na",
-        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\na",
-        b"HTTP/1.1 200 OK\r\nContent-Length : 1\r\n\r\na",
-        b"HTTP/1.1 200 OK\r\n Content-Length: 1\r\n\r\na",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\nX: y\r\n\r\na",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\na\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nTrailer: x\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % TOO_LONG + b"x" * TOO_LONG,
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * TOO_LONG,
-        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"Content-Length: 0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 3 * MAX_HEAD_BYTES,
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"HTTP/1.1 200", id="a cut head"),
+        pytest.param(b"HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n", id="another version"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", id="an interim answer"),
+        pytest.param(b"HTTP/1.1 +20 OK\r\nContent-Length: 0\r\n\r\n", id="a signed status"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\nas long as it lasts", id="no length"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", id="a cut body"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", id="two lengths"
+        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 0x1\r\n\r\na", id="a hexadecimal length"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\na", id="a negative length"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length : 1\r\n\r\na", id="a space before the colon"
+        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\n Content-Length: 1\r\n\r\na", id="a folded line"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 1\nX: y\r\n\r\na", id="a bare line feed"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            id="a length and chunks",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            id="a coding that is unknown",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\na\r\n0\r\n\r\n",
+            id="a chunk's extension",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
+            id="a chunk that does not end",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n\r\n",
+            id="a trailer",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n",
+            id="chunks that do not end",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % TOO_LONG + b"x" * TOO_LONG,
+            id="a body that is too long",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * TOO_LONG,
+            id="too many chunks",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"Content-Length: 0\r\n\r\n",
+            id="too many headers",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nX: " + b"y" * 3 * MAX_HEAD_BYTES, id="a head without an end"
+        ),
     ],
 )
 def test_what_is_not_a_usual_answer_is_not_read(answer: bytes) -> None:
