@@ -6,12 +6,13 @@ import pwd
 import shutil
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests import short_folders
 
 _SKIPPED = "postgres is not installed: apt-get install postgresql"
 
@@ -57,7 +58,7 @@ def running() -> Iterator[str]:
 def stoppable() -> Iterator[Server]:
     """Start a server that is running again at the end of the block."""
     _programs()
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    folder = short_folders.make("pg-")
     server = Server(folder, _free_port(), _own(folder))
     try:
         server.prepare()

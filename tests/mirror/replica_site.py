@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mirror.storage import s3
+from tests import short_folders
 from tests.fleet import BIN, run
 from tests.mirror.certificates import certificate
 from tests.mirror.object_stores import BUCKET, ObjectStore, free_port
@@ -137,7 +137,7 @@ class ReplicaSite:
     ) -> Iterator["ReplicaSite"]:
         address = urlsplit(store.endpoint)
         tap = Tap((str(address.hostname), int(address.port or 0)))
-        folder = Path(tempfile.mkdtemp(prefix="site-", dir="/tmp"))  # a socket's path is short
+        folder = short_folders.make("site-")
         with contextlib.ExitStack() as running:
             running.callback(shutil.rmtree, folder, ignore_errors=True)
             site = cls(folder, running.enter_context(tap.running()), database, store_settings)

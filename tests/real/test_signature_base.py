@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from tests import short_folders
 from tests.real_data import real_data
 from tests.updater.yara_host import YaraHost
 from tests.updater.yara_site import wait_for
@@ -134,7 +134,7 @@ def mirror(tmp_path: Path) -> Iterator[Mirror]:
 
 @pytest.fixture
 def host(mirror: Mirror) -> Iterator[YaraHost]:
-    folder = Path(tempfile.mkdtemp(prefix="su-", dir="/tmp"))
+    folder = short_folders.make("su-")
     host = YaraHost(folder, mirror.url, mirror.root, CHANNEL, scan_seconds=20)
     yield host
     host.end()

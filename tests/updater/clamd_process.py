@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from keys.errors import UnprovenError
+from tests import short_folders
 from updater.engines import instream
 from updater.engines.base import Verdict
 
@@ -85,12 +85,9 @@ class Clamd:
 @contextmanager
 def short_folder() -> Iterator[Path]:
     """Make a folder every user may enter, with a name short enough for a socket in it."""
-    folder = Path(tempfile.mkdtemp(prefix="su-", dir="/tmp"))
-    folder.chmod(0o755)
-    try:
+    with short_folders.made("su-") as folder:
+        folder.chmod(0o755)
         yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 def other_user(folder: Path) -> tuple[str, ...]:

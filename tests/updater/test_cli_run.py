@@ -3,17 +3,16 @@
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import short_folders
 from tests.samples import hash_lines
 from tests.tuf_repository import ChannelRepository
 from tests.updater.clamd_host import Command
@@ -30,13 +29,12 @@ def site() -> Iterator[Site]:
 @pytest.fixture
 def sigupdate(site: Site) -> Iterator[Command]:
     need_clamd()
-    folder = Path(tempfile.mkdtemp(prefix="su-", dir="/tmp"))  # a socket's path must be short
-    command = Command(folder, site)
-    try:
-        yield command
-    finally:
-        command.clamd.stop()
-        shutil.rmtree(folder)
+    with short_folders.made("su-") as folder:
+        command = Command(folder, site)
+        try:
+            yield command
+        finally:
+            command.clamd.stop()
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import short_folders
 from tests.tuf_repository import ChannelRepository
 from tests.updater.clamd_host import Command
 from tests.updater.clamd_process import DEADLINE_SECONDS
@@ -28,8 +28,8 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def host(site: Site) -> Iterator[Command]:
-    with tempfile.TemporaryDirectory(prefix="su-", dir="/tmp") as folder:
-        yield Command(Path(folder), site)
+    with short_folders.made("su-") as folder:
+        yield Command(folder, site)
 
 
 def scanner(host: Command, site: Site, **keys: object) -> None:

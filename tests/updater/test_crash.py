@@ -1,12 +1,12 @@
 """A host that is killed at any change on disk scans with a whole generation, and recovers."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import short_folders
 from tests.mirror.kill_points import every_kill, need_strace
 from tests.tuf_repository import ChannelRepository
 from tests.updater.clamd_host import Command
@@ -99,7 +99,7 @@ def test_killed_at_any_change_of_an_update_clamd_starts_from_current_and_shows_i
 ) -> None:
     need_strace()
     need_clamd()
-    place = Path(tempfile.mkdtemp(prefix="su-", dir="/tmp"))  # a socket's path must be short
+    place = short_folders.make("su-")
     host, start = Command(place, site), tmp_path / "start"
 
     def run() -> int:

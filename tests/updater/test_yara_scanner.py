@@ -1,12 +1,12 @@
 """`sigupdate yara-scanner` beside `sigupdate run`, as separate processes."""
 
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import short_folders
 from tests.tuf_repository import ChannelRepository
 from tests.updater.site import Site, served
 from tests.updater.yara_host import YaraHost
@@ -30,7 +30,7 @@ class SuppliedHost(YaraHost):
 @pytest.fixture
 def host() -> Iterator[SuppliedHost]:
     with served(ChannelRepository("a")) as site:
-        host = SuppliedHost(Path(tempfile.mkdtemp(prefix="su-", dir="/tmp")), site)
+        host = SuppliedHost(short_folders.make("su-"), site)
         try:
             yield host
         finally:

@@ -1,13 +1,13 @@
 """An engine of kind yara whose scanner runs inside the test, and rules for it."""
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from tests import short_folders
 from tests.updater.engine_contract import Scanner
 from updater.engines.yara import LiveRules
 from updater.engines.yara.engine import YaraEngine
@@ -25,7 +25,7 @@ class YaraScanner(Scanner):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.short = Path(tempfile.mkdtemp(prefix="su-", dir="/tmp"))  # a socket's path is short
+        self.short = short_folders.make("su-")
         self.socket = str(self.short / "s")
         self.engine = YaraEngine(settings(socket=self.socket), folder)
         self.live: LiveRules | None = None

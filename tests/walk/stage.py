@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from tests import short_folders
 from tests.clocks import faketime
 from tests.mirror.serving import Process, unverified, wait_for
 from tests.updater.clamd_process import Clamd, need_clamd
@@ -257,10 +257,9 @@ class Stage:
 @contextlib.contextmanager
 def staged() -> Iterator[Stage]:
     """Open the stage in a folder with a short name: sockets need one."""
-    folder = Path(tempfile.mkdtemp(prefix="walk-", dir="/tmp"))
-    stage = Stage(folder)
-    try:
-        yield stage
-    finally:
-        stage.end()
-        shutil.rmtree(folder)
+    with short_folders.made("walk-") as folder:
+        stage = Stage(folder)
+        try:
+            yield stage
+        finally:
+            stage.end()
