@@ -121,7 +121,7 @@ def _ignored(have: Have, chosen: Mapping[str, Release], wanted: Names) -> tuple[
     Where nothing at all is to be ignored any more, and that has failed, it stays as it is.
     """
     entry = _against(have, chosen, wanted)
-    if entry is None:
+    if entry is None or not (wanted or have.ignored):
         return wanted, []
     what = f"ignoring {ignoring.words(wanted)}"
     if not wanted:

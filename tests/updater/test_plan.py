@@ -49,6 +49,11 @@ def test_the_same_release_is_kept() -> None:
     assert plan(have({"a": release(3)}), ["a"], [Offer("a", release(3))], "").action is Action.keep
 
 
+def test_nothing_is_said_of_ignoring_where_nothing_is_ignored() -> None:
+    chosen = plan(have({"a": release(3)}, held(("a", release(3)))), ["a"], [], "")
+    assert (chosen.action, chosen.held) == (Action.keep, ())
+
+
 def test_a_channel_without_an_offer_keeps_what_it_has() -> None:
     chosen = plan(have({"a": release(3)}), ["a", "b"], [Offer("b", release(1, "b"))], "")
     assert chosen.releases == {"a": release(3), "b": release(1, "b")}
