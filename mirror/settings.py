@@ -41,6 +41,7 @@ class StoreSettings(Table, frozen=True):
     endpoint: str = ""  # s3: an http or https URL; empty: Amazon's
     region: str = ""  # s3: empty: as boto3 finds it
     addressing: Addressing = "auto"  # s3: the bucket in the path, or in the host name
+    profile: str = ""  # s3: whose credentials, in the file of boto3's; empty: as boto3 finds them
     lock: Literal["", "folder"] = ""  # s3: "folder": only this machine writes
     cache: str = ""  # s3: where a mirror keeps what it serves; empty: `cache` in `folder`
     cache_max_bytes: Positive = 10 << 30

@@ -47,9 +47,9 @@ class Link:
 
 
 @functools.lru_cache(maxsize=8)
-def _link(url: str, region: str, addressing: Addressing, *, hurried: bool) -> Link:
+def _link(url: str, region: str, addressing: Addressing, *, profile: str, hurried: bool) -> Link:
     """Return the process's one link to an endpoint: stores are opened anew for each use."""
-    return Link(Endpoint(url, region, addressing, hurried=hurried))
+    return Link(Endpoint(url, region, addressing, profile=profile, hurried=hurried))
 
 
 class BucketStore:
@@ -60,7 +60,10 @@ class BucketStore:
     ) -> None:
         name, _, prefix = settings.url.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self._link = _link(settings.endpoint, settings.region, settings.addressing, hurried=hurried)
+        self._link = _link(
+            settings.endpoint, settings.region, settings.addressing,
+            profile=settings.profile, hurried=hurried,
+        )  # fmt: skip
         self._bucket = Bucket(self._link.endpoint, name, part_bytes=part_bytes)
         self._trusts_lock = settings.lock == "folder"
         self._locks = FilesystemStore(Path(settings.folder))

@@ -4,7 +4,8 @@ from keys.errors import ConflictError, MissingError, StoreError, UnreachableErro
 
 _CREDENTIALS = (
     "boto3 finds credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the file that "
-    "AWS_SHARED_CREDENTIALS_FILE names, or in the machine's role; they must be allowed to get, "
+    "AWS_SHARED_CREDENTIALS_FILE names (store.profile: which of them), or in the machine's role; "
+    "they must be allowed to get, "
     "put, delete and list objects of this bucket"
 )
 CONDITIONS = (

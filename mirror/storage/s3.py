@@ -23,6 +23,8 @@ from botocore.exceptions import (
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
 )
 
 from keys.errors import ConflictError, LimitError, StoreError
@@ -53,12 +55,14 @@ class Endpoint:
     """
 
     def __init__(
-        self, url: str, region: str, addressing: Addressing, *, hurried: bool = False
-    ) -> None:
+        self, url: str, region: str, addressing: Addressing, *,
+        profile: str = "", hurried: bool = False,
+    ) -> None:  # fmt: skip
         self._hurried = hurried
         self._url = url
         self._region = region
         self._addressing = addressing
+        self._profile = profile
         self._making = threading.Lock()
 
     @property
@@ -70,7 +74,7 @@ class Endpoint:
     @cached_property
     def _client(self) -> "S3Client":
         attempts = HURRIED_ATTEMPTS if self._hurried else ATTEMPTS
-        return boto3.session.Session().client(
+        return boto3.session.Session(profile_name=self._profile or None).client(
             "s3",
             endpoint_url=self._url or None,
             region_name=self._region or None,
@@ -197,8 +201,8 @@ class Bucket:
 
     def pages(self, prefix: str) -> Iterator[list[str]]:
         """List keys, page by page."""
-        listing = self._client.get_paginator("list_objects_v2")
         with _translated(prefix):
+            listing = self._client.get_paginator("list_objects_v2")
             for page in listing.paginate(Bucket=self.name, Prefix=prefix):
                 yield [found["Key"] for found in page.get("Contents", ())]
 
@@ -286,7 +290,7 @@ def _translated(name: str) -> Iterator[None]:
     except ClientError as exc:
         message = exc.response.get("Error", {}).get("Message", "")
         raise codes.error(_code(exc), name, message) from exc
-    except NoCredentialsError as exc:
+    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as exc:
         raise codes.anonymous(name) from exc
     except BotoCoreError as exc:
         raise codes.unreachable(name, type(exc).__name__) from exc

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet import Fleet, Host, run
-from tests.mirror.object_stores import BUCKET, ObjectStore
+from tests.mirror.object_stores import BUCKET, KEY, SECRET, ObjectStore
 from tests.mirror.serving import Process, wait_for
 
 pytestmark = pytest.mark.slow
@@ -30,15 +30,16 @@ done''', "{folder}"]
 class Site:
     """A mirror in a folder, and the settings of one whose repository lies in a bucket."""
 
-    def __init__(self, fleet: Fleet, server: ObjectStore) -> None:
+    def __init__(self, fleet: Fleet, server: ObjectStore, profile: str = "") -> None:
         self.fleet = fleet
         self.server = server
         self.prefix = uuid.uuid4().hex
-        self.new = fleet.folder / "new.toml"
+        self.new = fleet.folder / f"new{profile}.toml"
         text = fleet.config.read_text().replace(
             f'url = "file://{fleet.folder}/mirror"',
             f'url = "s3://{BUCKET}/{self.prefix}"\nfolder = "{fleet.folder}/new"\n'
-            f'endpoint = "{server.endpoint}"\nregion = "us-east-1"\naddressing = "path"',
+            f'endpoint = "{server.endpoint}"\nregion = "us-east-1"\naddressing = "path"\n'
+            f'profile = "{profile}"\nlock = "{server.lock}"',
         )
         self.new.write_text(text)
 
@@ -110,6 +111,37 @@ def test_three_hosts_stay_proven_while_their_mirror_moves_into_a_bucket(
 def _served(fleet: Fleet) -> int:
     with urllib.request.urlopen(f"{fleet.url}/readyz", timeout=30) as answer:  # noqa: S310 - loopback
         return int(json.loads(answer.read())["timestamp"])
+
+
+def test_a_repository_moves_from_bucket_to_bucket_of_another_store_and_back(
+    tmp_path: Path, radosgw: ObjectStore, rclone: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Fleet(tmp_path)
+    fleet.found()
+    fleet.publish("rule one")
+    keys = f"aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
+    (tmp_path / "credentials").write_text(f"[ceph]\n{keys}[rclone]\n{keys}")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-neither")
+    one, other = Site(fleet, radosgw, "ceph"), Site(fleet, rclone, "rclone")
+    nobody = Site(fleet, radosgw, "nobody").new
+    assert "store.profile" in copies(fleet.config, nobody, "--handover", code=1)
+    copies(fleet.config, one.new, "--handover")
+    one.bring_state()
+    there = copies(one.new, other.new, "--handover")
+    assert f"handed over to s3://{BUCKET}/{other.prefix} at {rclone.endpoint}" in there
+    done = run("sigmirror", "publish", "inhouse", fleet.folder / "release", "--config", one.new)
+    assert done.returncode == 2
+    assert f"handed over to s3://{BUCKET}/{other.prefix}" in done.stderr
+    (fleet.folder / "release/rules.txt").write_text("rule two")
+    fleet.sigmirror_at(other.new, "publish", "inhouse", fleet.folder / "release")
+    copies(other.new, one.new, "--handover")
+    (fleet.folder / "release/rules.txt").write_text("rule three")
+    fleet.sigmirror_at(one.new, "publish", "inhouse", fleet.folder / "release")
+    told = json.loads(copies(one.new, tmp_path / "backup", "--json"))
+    assert told["repositories"][0]["timestamp"] == 7  # founded, released, three times handed over
+    files = (tmp_path / "backup/r/site/targets/inhouse/files").glob("*.rules.txt")
+    assert "rule three" in {file.read_text() for file in files}
 
 
 def _is_there(url: str) -> bool:
