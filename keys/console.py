@@ -1,23 +1,17 @@
-"""What every command line shares: lazy sub-commands, errors on stderr, exit codes, times typed.
+"""What every command line shares: lazy sub-commands, times and texts that are typed.
 
-A command returns its exit code, or None for 0. Anything it raises from ``keys.errors`` becomes
-``error: …`` and ``hint: …`` on stderr and the exit code of its branch.
+How a command ends, ``keys.ending`` says.
 """
 
-import gc
 import importlib
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import click
 
-from keys.errors import Error, UsageError
-
-FAILED = 1
-INTERRUPTED = 130
+from keys import ending
+from keys.errors import UsageError
 
 
 class LazyGroup(click.Group):
@@ -49,30 +43,24 @@ def run(
     command: click.Command, *, program: str, arguments: Sequence[str] | None = None
 ) -> NoReturn:
     """Run a command line and end the process with its exit code."""
-    code = exit_code(command, program=program, arguments=arguments)
-    gc.freeze()  # the interpreter need not search everything for garbage before it ends
-    sys.exit(code)
+    ending.run(lambda: exit_code(command, program=program, arguments=arguments))
 
 
 def exit_code(
     command: click.Command, *, program: str, arguments: Sequence[str] | None = None
 ) -> int:
     """Run a command line, print what went wrong, and return the exit code."""
-    try:
-        code = command.main(args=arguments, prog_name=program, standalone_mode=False)
-        sys.stdout.flush()
-    except click.ClickException as exc:
-        exc.show()
-        return exc.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        _silence_stdout()
-        return FAILED
-    except Error as exc:
-        return report(exc)
-    return code if isinstance(code, int) else 0
+
+    def act() -> object:
+        try:
+            return command.main(args=arguments, prog_name=program, standalone_mode=False)
+        except click.ClickException as exc:
+            exc.show()
+            return exc.exit_code
+        except click.Abort as exc:
+            raise KeyboardInterrupt from exc
+
+    return ending.exit_code(act)
 
 
 def instant(text: str, *, hint: str = "write it as 2026-03-01T08:00:00Z") -> datetime:
@@ -92,16 +80,3 @@ def instant(text: str, *, hint: str = "write it as 2026-03-01T08:00:00Z") -> dat
 def text(value: str) -> str:
     """Return free text that is kept and listed, whatever was typed, on one line."""
     return " ".join(value.split())
-
-
-def report(error: Error) -> int:
-    """Print an error and its hint on stderr; return its exit code."""
-    print(f"error: {error}", file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
-    return error.exit_code
-
-
-def _silence_stdout() -> None:
-    """Keep the interpreter from writing to a closed pipe once more when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

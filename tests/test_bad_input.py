@@ -156,7 +156,7 @@ def test_a_mirrors_malformed_settings_are_named_before_anything_is_done(
 def test_a_hosts_malformed_settings_are_named_before_anything_is_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, named: str
 ) -> None:
-    from updater.cli import sigupdate  # noqa: PLC0415 - beside its sister above
+    from updater.cli.commands import sigupdate  # noqa: PLC0415 - beside its sister above
 
     config = tmp_path / "sigupdate.toml"
     state = tmp_path / "state"

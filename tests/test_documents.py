@@ -14,7 +14,7 @@ from keys.cli import sigkeys
 from keys.settings import Table
 from mirror.cli import sigmirror
 from mirror.settings import Settings as MirrorSettings
-from updater.cli import sigupdate
+from updater.cli.commands import sigupdate
 from updater.settings import Settings as HostSettings
 
 PROJECT = Path(__file__).parent.parent

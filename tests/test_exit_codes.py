@@ -8,7 +8,7 @@ import pytest
 from keys.cli import COMMANDS as SIGKEYS
 from keys.errors import Error
 from mirror.cli import COMMANDS as SIGMIRROR
-from updater.cli import COMMANDS as SIGUPDATE
+from updater.cli.commands import COMMANDS as SIGUPDATE
 
 OPERATIONS = Path(__file__).parent.parent / "docs/operations.md"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from keys.console import report, text
+from keys.console import text
+from keys.ending import report
 from keys.errors import Error
 from mirror.edition import Order
 from mirror.fleet.asking import known_hosts

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from keys import console, files
+from keys import ending, files
 from keys.errors import Error, StateError
 from keys.model.instant import utc
 from mirror.cli.options import config_option, json_option, now, open_site, order, print_json
@@ -39,7 +39,7 @@ def pull(*, config: Path, as_json: bool, wait: float, upstream: str | None) -> i
         outcome = _turn(site, name, by_hand=upstream is not None, quiet=as_json, wait=wait)
         told.append(_builtins(name, outcome))
         if isinstance(outcome, Error):
-            codes.append(console.report(outcome))
+            codes.append(ending.report(outcome))
             continue
         codes.append(outcome.exit_code)
         if not as_json:
@@ -76,7 +76,7 @@ def _renew(site: MirrorSite) -> int:
     try:
         asyncio.run(site.renew(by=order("sigmirror pull"), now=now()))
     except Error as exc:
-        return console.report(exc)
+        return ending.report(exc)
     return 0
 
 

@@ -29,7 +29,7 @@ from tests.tuf_cases import (
 )
 from tests.tuf_repository import SignedRepository, now
 from tests.updater.unruly_server import UnrulyServer
-from updater.cli import sigupdate
+from updater.cli.commands import sigupdate
 
 DAY = timedelta(days=1)
 SIGUPDATE = Path(sys.executable).parent / "sigupdate"
@@ -429,6 +429,7 @@ def test_the_installed_command_ends_with_0_or_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # 106 s alone on two cores; nine minutes were seen beside other builds
 def test_the_conformance_suite_passes_with_no_expected_failure(tmp_path: Path) -> None:
     suite = importlib.util.find_spec("tuf_conformance")
     if suite is None or suite.origin is None:
@@ -442,6 +443,6 @@ def test_the_conformance_suite_passes_with_no_expected_failure(tmp_path: Path) -
     folder = Path(suite.origin).parent
     command = [sys.executable, "-m", "pytest", "-q", folder.name, "--entrypoint", str(entrypoint)]
     ran = subprocess.run(
-        command, check=False, cwd=folder.parent, capture_output=True, text=True, timeout=280
+        command, check=False, cwd=folder.parent, capture_output=True, text=True, timeout=1140
     )
     assert ran.returncode == 0, ran.stdout[-4000:]

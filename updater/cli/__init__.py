@@ -1,39 +1,27 @@
-"""The command `sigupdate`: a table of commands, each imported when it is called."""
+"""The command `sigupdate`.
 
+A timer starts `sigupdate run` every few minutes on every host, and mostly for nothing: that one
+command line is read by ``updater.cli.once``, all others by the library for command lines.
+"""
+
+import sys
 from typing import NoReturn
 
-import click
-
-from keys import console
-from keys.console import LazyGroup
-
-COMMANDS = {
-    "check": "updater.cli.inspect:check",
-    "check-config": "updater.cli.config:check_config",
-    "daemon": "updater.cli.run:daemon",
-    "enrol": "updater.cli.enrol:enrol",
-    "history": "updater.cli.inspect:history",
-    "init": "updater.cli.init:init",
-    "prove": "updater.cli.engine:prove",
-    "quarantine": "updater.cli.engine:quarantine",
-    "report": "updater.cli.run:report",
-    "rollback": "updater.cli.engine:rollback",
-    "run": "updater.cli.run:run",
-    "status": "updater.cli.inspect:status",
-    "verify": "updater.cli.inspect:verify",
-    "check-host": "updater.cli.setup:check_host",
-    "setup": "updater.cli.setup:setup",
-    "tuf": "updater.cli.tuf:tuf",
-    "yara-scanner": "updater.cli.scanner:yara_scanner",
-}
-
-
-@click.group(cls=LazyGroup, lazy=COMMANDS)
-@click.version_option(package_name="sigmirror")
-def sigupdate() -> None:
-    """Install definitions on a scanner host and prove that the engine runs them."""
+from keys import ending
 
 
 def main() -> NoReturn:
     """Run one command; the process ends with its documented exit code."""
-    console.run(sigupdate, program="sigupdate")
+    ending.run(lambda: _command(sys.argv[1:]))
+
+
+def _command(words: list[str]) -> int:
+    from updater.cli import once  # noqa: PLC0415 - `main` comes first: it sets how to load
+
+    order = once.read(words)
+    if order is not None:
+        return once.run(order)
+    from keys import console  # noqa: PLC0415 - start-up time: `run` does without
+    from updater.cli.commands import sigupdate  # noqa: PLC0415 - as above
+
+    return console.exit_code(sigupdate, program="sigupdate", arguments=words)

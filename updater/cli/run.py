@@ -1,27 +1,18 @@
 """`sigupdate run`, `sigupdate daemon` and `sigupdate report`."""
 
-import random
 import socket
 import sys
-import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from keys.errors import UnprovenError, UsageError
-from keys.model.report import TaskTold
 from updater import runs
-from updater.cli.host import Host, complain, now, say, say_json
+from updater.cli import once
+from updater.cli.host import Host, now, say, say_json
+from updater.cli.once import Order, note, tasks_plain, tell
 from updater.cli.options import config_option, engine_option, json_option
 from updater.cli.tasks import as_text, carry_out, trying
-from updater.report import RunReport
-
-if TYPE_CHECKING:  # loaded only when something has to be fetched
-    from updater.fetch import Progress
 
 
 @click.command(epilog="Example: sigupdate run --engine clamd --json")
@@ -40,18 +31,16 @@ def run(
     2 settings, 3 refused as untrusted, 4 licence or credential, 5 engine refused or went back,
     6 installed but unproven.
     """
-    host = Host.load(config, textfile=textfile)
-    if jitter:
-        time.sleep(random.uniform(0, host.settings.jitter_seconds))  # noqa: S311 - spreads load
-    with _bars(wanted=not as_json and sys.stderr.isatty()) as progress:
-        ended = runs.run(
-            lambda: Host.load(config, trying=True, textfile=textfile).update(
-                at=now(), only=engine, ask_engine=not install_only, progress=progress
-            ),
-            _note,
+    return once.run(
+        Order(
+            config=config,
+            engine=engine,
+            as_json=as_json,
+            install_only=install_only,
+            jitter=jitter,
+            textfile=textfile,
         )
-    told = [] if install_only else carry_out(host.place, trying(config), ended.handed)
-    return _tell(ended.report, told, as_json=as_json)
+    )
 
 
 @click.command(epilog="Example: sigupdate daemon --config /etc/sigmirror/sigupdate.toml")
@@ -80,9 +69,9 @@ def daemon(*, config: Path) -> None:
             own_turn(socket.gethostname(), settings.turns),
         )
 
-    def once() -> bool:
-        place, ended = load().place, runs.run(lambda: load().update(at=now()), _note)
-        code = _tell(ended.report, carry_out(place, load, ended.handed), as_json=False)
+    def each() -> bool:
+        place, ended = load().place, runs.run(lambda: load().update(at=now()), note)
+        code = tell(ended.report, carry_out(place, load, ended.handed), as_json=False)
         sys.stdout.flush()
         return code == UnprovenError.exit_code
 
@@ -93,7 +82,7 @@ def daemon(*, config: Path) -> None:
             say(as_text(one))
         sys.stdout.flush()
 
-    looping = Daemon(once, rhythm, beat)
+    looping = Daemon(each, rhythm, beat)
     looping.watch_signals()
     looping.loop()
 
@@ -116,41 +105,9 @@ def report(*, config: Path, as_json: bool) -> int:
     done = carry_out(host.place, trying(config), told.tasks, refreshed=False)
     if as_json:
         plain = {"sent": told.sent, "waiting": told.waiting, "note": told.note}
-        say_json(plain | _tasks_plain(done))
+        say_json(plain | tasks_plain(done))
     else:
         say(f"{told.sent} sent, {told.waiting} waiting" + (f": {told.note}" if told.note else ""))
         for one in done:
             say(as_text(one))
     return int(bool(told.waiting) or not told.sent)
-
-
-def _note(text: str) -> None:
-    complain(text, "the settings before it stay in force")
-
-
-def _tell(report: RunReport, done: Sequence[TaskTold], *, as_json: bool) -> int:
-    """Print how a run ended, one line for each engine and task; return its exit code."""
-    if as_json:
-        told = {"changed": report.changed, **msgspec.to_builtins(report), **_tasks_plain(done)}
-        say_json(told)
-        return report.exit_code
-    for engine in report.engines:
-        say(engine.line)
-    for one in done:
-        say(as_text(one))
-    for trouble in report.all_troubles:
-        complain(trouble.message, trouble.hint)
-    return report.exit_code
-
-
-def _tasks_plain(done: Sequence[TaskTold]) -> dict[str, object]:
-    """Write the tasks that were done for JSON, where there were any."""
-    return {"tasks": [msgspec.to_builtins(one) for one in done]} if done else {}
-
-
-def _bars(*, wanted: bool) -> "AbstractContextManager[Progress | None]":
-    if not wanted:
-        return nullcontext()
-    from updater.cli.bars import Bars  # noqa: PLC0415 - start-up time: only on a terminal
-
-    return Bars()

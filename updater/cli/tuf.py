@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import click
 
-from keys import console, files
+from keys import ending, files
 from keys.errors import DigestError, Error, TrustError, UsageError
 from keys.model.release import Pin, blob_name
 from keys.trust import delegations
@@ -46,10 +46,10 @@ def _verdict() -> Iterator[None]:
         yield
     except click.ClickException as exc:
         exc.show()
-        raise click.exceptions.Exit(console.FAILED) from exc
+        raise click.exceptions.Exit(ending.FAILED) from exc
     except Error as exc:
-        console.report(exc)
-        raise click.exceptions.Exit(console.FAILED) from exc
+        ending.report(exc)
+        raise click.exceptions.Exit(ending.FAILED) from exc
 
 
 @dataclass(frozen=True, slots=True)
