@@ -193,5 +193,25 @@ def test_explain_says_why_a_host_is_on_its_release(fleet: Fleet) -> None:
     shown = fleet.sigmirror("host", "show", "mx1")
     assert "inhouse 1" in shown
     assert "generation 1" in shown
-    fleet.sigmirror("explain", "mx1", "unheard-of", code=2)
-    fleet.sigmirror("host", "show", "mx9", code=2)
+    fleet.sigmirror("pin", "mx1", "inhouse", "1", "--reason", "works there")
+    fleet.sigmirror("hold", "channel", "inhouse", "--reason", "a freeze")
+    told = fleet.sigmirror("explain", "mx1", "inhouse")
+    assert "it is pinned to release 1\n  that is what it should read" in told
+    fleet.sigmirror("unpin", "mx1", "inhouse", "--reason", "seen")
+    told = fleet.sigmirror("explain", "mx1", "inhouse", code=1)
+    assert "no track of this channel moves: a freeze" in told
+    fleet.sigmirror("withdraw", "inhouse", "--reason", "slow")
+    assert "withdrawn on this mirror: 2" in fleet.sigmirror("explain", "mx1", "inhouse")
+    fleet.host("mx2")
+    why = ("--reason", "a slip of the pen")
+    unknown: dict[tuple[str, ...], tuple[int, str]] = {
+        ("explain", "mx1", "unheard-of"): (2, "channel 'unheard-of': not on this mirror"),
+        ("explain", "mx2", "inhouse"): (2, "host 'mx2': admitted 20"),
+        ("host", "show", "mx9"): (2, "host 'mx9': nobody knows it"),
+        ("pin", "mx9", "inhouse", "1", *why): (2, "host mx9: not admitted"),
+        ("pin", "mx1", "inhouse", "7", *why): (1, "no release 7"),
+        ("pin", "mx1", "in-house", "1", *why): (1, "channel in-house: has no release"),
+        ("promote", "in-house"): (1, "channel in-house: has no release"),
+    }
+    for words, (code, message) in unknown.items():
+        assert message in fleet.sigmirror(*words, code=code, errors=True)

@@ -18,6 +18,7 @@ from mirror.fleet.asking import asked
 from mirror.fleet.explanation import Explanation, Offered
 from mirror.fleet.explanation import explain as explained
 from mirror.fleet.health import Line, lines
+from mirror.fleet.ledger import hosts_record
 from mirror.fleet.roster import EngineRow, HostRow
 from mirror.fleet.tasks import Kept, Tasks
 from mirror.fleet.turnout import Line as TaskLine
@@ -82,9 +83,15 @@ async def _tasks(tasks: Tasks, name: str) -> list[tuple[Kept, TaskLine]]:
 
 def _host(settings: Settings, name: str) -> HostRow:
     found = asyncio.run(asked(settings, lambda desk: desk.hosts(name)))
-    if not found:
-        raise UsageError(f"host {name!r}: never reported", hint="see `sigmirror hosts`")
-    return found[0]
+    if found:
+        return found[0]
+    admitted = hosts_record(settings).read().singles.get(name)
+    if admitted:
+        raise UsageError(
+            f"host {name!r}: admitted {utc(admitted.created)}, and never reported",
+            hint="`sigupdate run` there reports, `sigupdate status` says why it cannot",
+        )
+    raise UsageError(f"host {name!r}: nobody knows it", hint="see `sigmirror hosts`")
 
 
 def _stale(settings: Settings) -> timedelta:
@@ -113,13 +120,21 @@ def _of(site: MirrorSite, channel: Channel, repository: str) -> Offered:
         published={release.sequence: release.published for release in channel.releases},
         manifests={release.sequence: release.manifest_sha256 for release in channel.releases},
         held="; ".join(holds),
+        stays=channel.held,
+        pins=channel.pins,
+        withdrawn=channel.withdrawn,
     )
 
 
 def _lines(channel: str, one: Explanation) -> Iterator[str]:
     reads = f"release {one.reads}" if one.reads else "no release"
     offered = f"offers release {one.offered}" if one.offered else "offers none"
-    yield f"{one.engine} reads {reads} of {channel}; its track {one.track} {offered}"
+    should = (
+        f"it is pinned to release {one.offered}"
+        if one.is_pinned
+        else f"its track {one.track} {offered}"
+    )
+    yield f"{one.engine} reads {reads} of {channel}; {should}"
     for reason in one.reasons or (("that is what it should read",) if one.is_current else ()):
         yield f"  {reason}"
 

@@ -1,13 +1,15 @@
 """`sigmirror promote`, `withdraw`, `pin`, `unpin`, `resume`: orders on a channel's tracks."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import click
 import msgspec
 
-from keys.errors import UsageError
+from keys.errors import MissingError, UsageError
+from keys.model.release import Pointer
 from mirror import orders
 from mirror.cli.options import (
     config_option,
@@ -19,10 +21,12 @@ from mirror.cli.options import (
     print_json,
     reason_option,
 )
+from mirror.fleet.ledger import hosts_record
 from mirror.fleet.promotion import judge
 from mirror.publish import Retrack
 from mirror.rollout import CANARY, STABLE
 from mirror.site import MirrorSite
+from mirror.tracks import Tracks
 
 
 @click.command(epilog="Example: sigmirror promote clamav")
@@ -39,8 +43,7 @@ def promote(*, config: Path, as_json: bool, force: bool, reason: str, channel: s
     if force and not reason:
         raise UsageError("--force: say why with --reason")
     site = open_site(config)
-    tracks, _ = asyncio.run(site.tracks(channel).read())
-    canary = tracks.get(CANARY)
+    canary = _read(site.tracks(channel)).get(CANARY)
     if canary is None:
         raise UsageError(
             f"channel {channel}: has no track canary", hint="name it under canary in the settings"
@@ -88,8 +91,13 @@ def pin(
     *, config: Path, as_json: bool, reason: str, host: str, channel: str, sequence: int
 ) -> None:
     """Let the host HOST read release SEQUENCE of CHANNEL whatever its track offers."""
-    change = orders.pin(host, sequence)
-    _carry_out(open_site(config), channel, "pin", change, reason, as_json=as_json)
+    site, change = open_site(config), orders.pin(host, sequence)
+    if (
+        site.settings.serve.access == "hosts"
+        and host not in hosts_record(site.settings).read().hosts
+    ):
+        raise UsageError(f"host {host}: not admitted", hint="see `sigmirror host list`")
+    _carry_out(site, channel, "pin", change, reason, as_json=as_json)
 
 
 @click.command(epilog="Example: sigmirror unpin mx1 clamav --reason 'fixed'")
@@ -129,13 +137,24 @@ def resume(*, config: Path, as_json: bool, reason: str, channel: str) -> None:
     _carry_out(site, channel, "resume", change, reason, as_json=as_json)
 
 
+def _read(tracks: Tracks) -> Mapping[str, Pointer]:
+    """Return where the tracks of a channel point; one without a release has none."""
+    pointers, releases = asyncio.run(tracks.read())
+    if not releases:
+        raise MissingError(
+            f"channel {tracks.written}: has no release", hint="see `sigmirror status`"
+        )
+    return pointers
+
+
 def _carry_out(
     site: MirrorSite, channel: str, what: str, change: Retrack, reason: str, *, as_json: bool
 ) -> None:
     tracks = site.tracks(channel)
+    _read(tracks)
     by = order(f"sigmirror {what} {channel}", reason)
     changed = asyncio.run(tracks.change(what, change, by=by, now=now()))
-    pointers, _ = asyncio.run(tracks.read())
+    pointers = _read(tracks)
     told = {"channel": channel, "changed": changed, "tracks": msgspec.to_builtins(pointers)}
     if as_json:
         print_json(told)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from keys.model.instant import utc
+from mirror.fleet.pools import pool_of
 from mirror.fleet.roster import EngineRow, HostRow, Load
 
 
@@ -12,28 +13,40 @@ from mirror.fleet.roster import EngineRow, HostRow, Load
 class Offered:
     """What this mirror offers of one channel: where tracks point, releases by sequence.
 
-    ``held`` says what a mirror's operator holds back, empty for nothing.
+    ``held`` says which release this mirror holds back, ``stays`` why an operator lets no track
+    move; both are empty for nothing. ``pins`` are the releases of hosts that have their own.
     """
 
     tracks: Mapping[str, int]
     published: Mapping[int, datetime]
     manifests: Mapping[int, str]
     held: str = ""
+    stays: str = ""
+    pins: Mapping[str, int] = field(default_factory=dict)
+    withdrawn: Sequence[int] = ()
+
+    def newest(self) -> int | None:
+        """Return the newest release that was not taken back."""
+        return max((n for n in self.published if n not in self.withdrawn), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One engine's answer: what it reads, what it should, and why these differ."""
+    """One engine's answer: what it reads, what it should, and why these differ.
+
+    It should read what its track offers, unless it ``is_pinned`` to a release of its own.
+    """
 
     engine: str
     track: str
     reads: int | None
     offered: int | None
     reasons: tuple[str, ...] = field(default=())
+    is_pinned: bool = False
 
     @property
     def is_current(self) -> bool:
-        """Tell whether it reads what its track offers."""
+        """Tell whether it reads what it should."""
         return self.reads == self.offered
 
 
@@ -49,15 +62,17 @@ def _engine(
     host: HostRow, engine: EngineRow, channel: str, offered: Offered, now: datetime,
     stale: timedelta,
 ) -> Explanation:  # fmt: skip
-    load, wanted = _load(engine, channel), offered.tracks.get(engine.track)
+    pinned = offered.pins.get(pool_of(host.name) or host.name)
+    load, wanted = _load(engine, channel), pinned or offered.tracks.get(engine.track)
     reads = load.sequence if load else None
     reasons = [
-        *_of_track(engine, offered, wanted),
+        *(_of_track(engine, offered, wanted) if pinned is None else ()),
         *_of_host(host, engine, load, offered, wanted),
         *(one.line for one in engine.ignored if one.channel == channel),
         *_of_silence(host, now, stale),
     ]
-    return Explanation(engine.engine, engine.track, reads, wanted, tuple(reasons))
+    told = tuple(reasons)
+    return Explanation(engine.engine, engine.track, reads, wanted, told, pinned is not None)
 
 
 def _load(engine: EngineRow, channel: str) -> Load | None:
@@ -65,11 +80,16 @@ def _load(engine: EngineRow, channel: str) -> Load | None:
 
 
 def _of_track(engine: EngineRow, offered: Offered, wanted: int | None) -> Iterator[str]:
-    newest = max(offered.published, default=None)
+    newest = offered.newest()
     if wanted is None:
         yield f"track {engine.track} of this channel points at nothing"
     elif newest is not None and wanted < newest:
         yield f"track {engine.track} points at release {wanted}, the newest is {newest}"
+    taken = ", ".join(str(number) for number in offered.withdrawn if number > (wanted or 0))
+    if taken:
+        yield f"withdrawn on this mirror: {taken}"
+    if offered.stays:
+        yield f"no track of this channel moves: {offered.stays}"
     if offered.held:
         yield f"held on this mirror: {offered.held}"
 

@@ -111,6 +111,9 @@ def offered(stable: int = 3, **more: object) -> Offered:
     [
         (host(), offered(2), "points at release 2, the newest is 3"),
         (host(), offered(2, held="release r4 shrinks"), "held on this mirror: release r4 shrinks"),
+        (host(), offered(2, stays="freeze"), "no track of this channel moves: freeze"),
+        (host(), offered(2, withdrawn=(1, 3)), "withdrawn on this mirror: 3"),
+        (host(), offered(pins={"mx1": 3}), "has not acted on release 3 yet"),
         (host({"quarantined": "c" * 64}), offered(), "has release 3 in quarantine"),
         (host({"trouble": "loader refused"}), offered(), "its last run said: loader refused"),
         (host({"held": "licence ended"}), offered(), "licence ended"),
@@ -131,6 +134,25 @@ def test_a_host_that_is_where_it_should_be_needs_no_reason() -> None:
     found = told(host({"loads": (Load("clamav", 3, "c" * 64, "r3", NOW, "signed"),)}), offered())
     assert found.is_current
     assert found.reasons == ()
+
+
+def test_a_host_that_is_pinned_should_read_its_own_release() -> None:
+    for name in ("mx1", "web~pod-1"):
+        row = replace(
+            host({"loads": (Load("clamav", 2, "b" * 64, "r2", NOW, "signed"),)}), name=name
+        )
+        found = told(row, offered(pins={name.partition("~")[0]: 2}))
+        assert (found.is_pinned, found.is_current, found.offered) == (True, True, 2)
+        assert found.reasons == ()
+
+
+def test_a_release_that_was_taken_back_is_not_the_newest() -> None:
+    found = told(
+        host({"loads": (Load("clamav", 2, "b" * 64, "r2", NOW, "signed"),)}),
+        offered(2, withdrawn=(3,)),
+    )
+    assert found.is_current
+    assert found.reasons == ("withdrawn on this mirror: 3",)
 
 
 def test_a_burst_is_allowed_and_then_a_steady_rate() -> None:
