@@ -1,6 +1,17 @@
 {{/* Combinations that cannot work are refused before anything is installed. */}}
 
 {{- define "sigmirror.checks" -}}
+{{- if .Values.mirror.enabled -}}
+{{- include "sigmirror.checks.mirror" . -}}
+{{- else if not .Values.scanner.enabled -}}
+{{- fail "mirror.enabled=false: nothing is left to install: set scanner.enabled=true" -}}
+{{- end -}}
+{{- if .Values.scanner.enabled -}}
+{{- include "sigmirror.checks.scanner" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "sigmirror.checks.mirror" -}}
 {{- $several := gt (int (include "sigmirror.mostReplicas" .)) 1 -}}
 {{- $shared := has "ReadWriteMany" .Values.persistence.accessModes -}}
 {{- $onVolume := eq .Values.store.type "volume" -}}
@@ -77,9 +88,6 @@
 {{- if and .Values.networkPolicy.enabled (ne (include "sigmirror.hasProxy" .) "true") -}}
 {{- include "sigmirror.checks.network" . -}}
 {{- end -}}
-{{- if .Values.scanner.enabled -}}
-{{- include "sigmirror.checks.scanner" . -}}
-{{- end -}}
 {{- end -}}
 
 {{/* Whether the environment may name a proxy, so that addresses do not tell where connections go. */}}
@@ -145,6 +153,9 @@
 {{- fail "scanner.channels: empty: name the channels that the engine reads" -}}
 {{- end -}}
 {{- if and (empty .Values.scanner.mirrors) (not .Values.scanner.configRaw) -}}
+{{- if not .Values.mirror.enabled -}}
+{{- fail "scanner.mirrors: empty, and this release has no mirror (mirror.enabled=false): name its address" -}}
+{{- end -}}
 {{- if .Values.tls.terminatedByProxy -}}
 {{- fail "scanner.mirrors: empty, and the mirror answers its proxy only (tls.terminatedByProxy): name the proxy's address" -}}
 {{- end -}}

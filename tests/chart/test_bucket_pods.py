@@ -89,6 +89,7 @@ def values(url: str, store: ObjectStore, database: str) -> dict[str, Any]:
     own["puller"] |= {"extraVolumes": RULES, "extraVolumeMounts": MOUNTS, "collectDaily": False}
     own["fleet"]["postgresql"] = {"url": database, "existingSecret": ""}
     own["tls"]["trustedProxies"] = ["127.0.0.0/8"]
+    own["networkPolicy"]["extraEgress"] = [{"to": [{"ipBlock": {"cidr": "127.0.0.0/8"}}]}]
     return own
 
 

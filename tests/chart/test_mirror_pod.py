@@ -146,7 +146,11 @@ def test_the_puller_pulls_collects_once_a_day_and_ends_as_the_pull_did(
     missing = {**INHOUSE, "name": "missing", "channel": "missing", "folder": "/srv/none"}
     values = one_volume(
         persistence={"accessModes": ["ReadWriteMany"]},
-        config={"serve": {"access": "hosts"}, "upstream": [INHOUSE, missing]},
+        config={
+            "serve": {"access": "hosts"},
+            "upstream": [INHOUSE, missing],
+            "fleet": {"enabled": False},
+        },
         puller={
             "kind": "CronJob",
             "extraVolumes": case("one-volume-values.yaml")["extraVolumes"],

@@ -95,6 +95,21 @@ def test_changed_settings_change_the_pods_that_read_them_and_no_others() -> None
     }
 
 
+def test_scanners_of_a_mirror_elsewhere_come_without_one() -> None:
+    rendered = Rendered.of(case("scanner-turns-values.yaml"))
+    assert {where for where, _ in rendered.pods()} == {f"StatefulSet/{SCANNER}"}
+    kinds = {kind for kind, _ in rendered.kinds()}
+    assert kinds == {
+        "ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount",
+        "StatefulSet",
+    }  # fmt: skip
+    policies = {name for kind, name in rendered.kinds() if kind == "NetworkPolicy"}
+    assert policies == {f"{MIRROR}-nothing", SCANNER}
+    assert "sigmirror-keys" not in rendered.notes
+    assert "sigmirror-root" in rendered.notes
+    assert "helm test" not in rendered.notes
+
+
 def test_whoever_pulls_goes_where_a_claim_of_one_node_is_in_use() -> None:
     def affinity(over: dict[str, Any], kind: str = "CronJob", name: str = PULLER) -> Any:
         pods = dict(Rendered.of(merged(case("bucket-values.yaml"), over)).pods())

@@ -57,6 +57,10 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "scanners around the proxy": (
         "bucket-values.yaml", {"scanner": {"enabled": True}}, "scanner.mirrors: empty",
     ),
+    "scanners of no mirror": (
+        "scanner-values.yaml", {"mirror": {"enabled": False}}, "this release has no mirror",
+    ),
+    "nothing at all": ("", {"mirror": {"enabled": False}}, "nothing is left to install"),
     "a certificate nobody has": (
         "",
         {
