@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from keys.errors import Error, FetchError, LimitError, StateError
+from keys.errors import Error, LimitError, StateError
 from keys.model.release import Instant
 from keys.trust import freshness
 from keys.trust.source import MetadataSource, Once
@@ -140,10 +140,10 @@ class Update:
                 settled &= freshness.unchanged(
                     folder / "metadata", folder / "clock.json", source, now=self._now
                 )
-            except FetchError as exc:
-                errors[name] = exc
             except StateError:
                 settled = False
+            except Error as exc:
+                errors[name] = exc
         settled &= SITE not in self._sources or self._probation.is_settled()
         settled = settled and not errors and all(_is_settled(turn) for turn in self._turns)
         return None if settled else errors

@@ -221,6 +221,18 @@ def test_a_wrong_credential_ends_with_the_licence_code(host: ScannerHost, site: 
     assert host.run().exit_code == 4
 
 
+def test_a_credential_that_counts_no_more_keeps_no_engine_from_being_proven(
+    host: ScannerHost, site: Site
+) -> None:
+    site.repository.release("a", rules("one"), sequence=1)
+    host.run()
+    site.override = lambda _: (401, {}, b"")
+    report = host.run()
+    assert (report.exit_code, report.engines[0].proof) == (4, Proved.proven)
+    assert report == host.last_run()
+    assert "host rotate" in report.all_troubles[0].hint
+
+
 def test_one_failing_engine_does_not_stop_the_other(tmp_path: Path, site: Site) -> None:
     host = ScannerHost(
         tmp_path,

@@ -19,6 +19,9 @@ PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that another try may change."""
 
 
+_RENEW = "see credential_file; `sigmirror host rotate NAME` on the mirror makes another"
+
+
 class BusyError(FetchError):
     """The other side asks to come again after ``retry_after`` seconds."""
 
@@ -32,7 +35,7 @@ def failure(status: int, headers: Mapping[str, str], what: str, *, now: datetime
     if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
         return None
     if status == HTTPStatus.UNAUTHORIZED:
-        return CredentialError(f"{what}: HTTP 401, the mirror rejected the credential")
+        return CredentialError(f"{what}: HTTP 401, the mirror rejected the credential", hint=_RENEW)
     if status == HTTPStatus.PAYMENT_REQUIRED:
         return _licence_ended(headers, what)
     if status in MISSING:
