@@ -10,8 +10,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +17,7 @@ from typing import BinaryIO
 from keys.errors import Error, LockedError
 
 TEMPORARY_PREFIX = ".tmp-"
+_COPIED_BYTES = 1 << 20  # at once
 _LINKS_DO_NOT_WORK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP}
 
 
@@ -50,7 +49,7 @@ def sync_folder(folder: Path) -> None:
 
 def temporary_beside(path: Path) -> Path:
     """Name a temporary file in the folder of ``path``."""
-    return path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+    return path.with_name(f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}")
 
 
 @contextlib.contextmanager
@@ -179,7 +178,7 @@ def link_or_copy(source: Path, target: Path, *, mode: int = 0o444) -> None:
         if exc.errno not in _LINKS_DO_NOT_WORK:
             raise
         with source.open("rb") as reader, replacing(target, mode=mode) as writer:
-            shutil.copyfileobj(reader, writer, 1 << 20)
+            _copy(reader, writer)
 
 
 def adopt(source: Path, target: Path, *, mode: int = 0o644) -> None:
@@ -199,8 +198,13 @@ def adopt(source: Path, target: Path, *, mode: int = 0o644) -> None:
             if exc.errno not in _LINKS_DO_NOT_WORK:
                 raise
             with creating(target, mode=mode) as writer:
-                shutil.copyfileobj(reader, writer, 1 << 20)
+                _copy(reader, writer)
     sync_folder(target.parent)
+
+
+def _copy(reader: BinaryIO, writer: BinaryIO) -> None:
+    while piece := reader.read(_COPIED_BYTES):
+        writer.write(piece)
 
 
 def make_folders(folder: Path, *, below: Path) -> None:
@@ -238,16 +242,22 @@ def remove_folder(folder: Path) -> None:
     doomed = temporary_beside(folder)
     with contextlib.suppress(FileNotFoundError):
         folder.rename(doomed)
-        shutil.rmtree(doomed)
+        _remove_tree(doomed)
 
 
 def clear_temporary(folder: Path) -> None:
     """Remove what an earlier crash left in a folder. Call it only under that folder's lock."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            _remove_tree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _remove_tree(folder: Path) -> None:
+    import shutil  # noqa: PLC0415 - start-up time: it loads three compressors, and is rarely needed
+
+    shutil.rmtree(folder)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ that library, and reads the same: both end in an ``Order``.
 """
 
 import os
-import random
 import sys
 import time
 from collections.abc import Sequence
@@ -62,7 +61,7 @@ def run(order: Order) -> int:
     """Make a run, tell how it ended, and return its exit code."""
     host = Host.load(order.config, textfile=order.textfile)
     if order.jitter:
-        time.sleep(random.uniform(0, host.settings.jitter_seconds))  # noqa: S311 - spreads load
+        _wait(host.settings.jitter_seconds)
     with _bars(wanted=not order.as_json and sys.stderr.isatty()) as progress:
         ended = runs.run(
             lambda: Host.load(order.config, trying=True, textfile=order.textfile).update(
@@ -72,6 +71,12 @@ def run(order: Order) -> int:
         )
     told = [] if order.install_only else carry_out(host.place, trying(order.config), ended.handed)
     return tell(ended.report, told, as_json=order.as_json)
+
+
+def _wait(at_most_seconds: float) -> None:
+    import random  # noqa: PLC0415 - start-up time: only where it is asked for
+
+    time.sleep(random.uniform(0, at_most_seconds))  # noqa: S311 - spreads load
 
 
 def note(text: str) -> None:

@@ -10,7 +10,6 @@ from keys.model.ignore import bare
 from keys.model.release import File
 from updater.engines import databases, instream, memory
 from updater.engines.base import IGNORED_STEM, Loaded, Marker, Verdict
-from updater.engines.clamd_config import ClamdConfig
 from updater.engines.marker import fresh
 from updater.settings import EngineSettings
 
@@ -110,6 +109,8 @@ class ClamdEngine:
         """Read the configuration named by ``clamd_config``, if one is."""
         if not self._settings.clamd_config:
             return ()
+        from updater.engines.clamd_config import ClamdConfig  # noqa: PLC0415 - a run that finds nothing new does without
+
         path = Path(self._settings.clamd_config)
         try:
             found = ClamdConfig.load(path).findings(self._current, self._settings.socket)

@@ -1,6 +1,6 @@
 """The random part of a marker, and what every kind of engine makes from it."""
 
-import secrets
+import os
 
 import msgspec
 
@@ -28,7 +28,7 @@ class Seed(msgspec.Struct, frozen=True):
 
 def fresh(generation: int) -> Seed:
     """Draw a marker's random part; two calls never give the same one."""
-    random = secrets.token_hex(RANDOM_BYTES)
+    random = os.urandom(RANDOM_BYTES).hex()
     return Seed(
         name=f"sigmirror_marker_g{generation}_{random[:16]}",
         stem=f"{MARKER_PREFIX}{generation}-{random[:16]}",
