@@ -1,12 +1,26 @@
-"""Small HTTP servers of a test's own: on loopback, each in a thread, gone with the block."""
+"""Loopback: a port for a program, and small HTTP servers of a test's own, gone with the block."""
 
+import contextlib
 import functools
+import secrets
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+PORTS = range(10_000, 32_768)  # below those the kernel gives to whoever connects
+
+
+def free_port() -> int:
+    """Return a port nobody listens on, and no connection takes until a program does."""
+    while True:
+        port = PORTS[secrets.randbelow(len(PORTS))]
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Quiet:

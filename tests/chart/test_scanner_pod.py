@@ -13,6 +13,7 @@ import pytest
 
 from tests.chart.chart import Rendered, case
 from tests.chart.processes import Pod
+from tests.loopback import free_port
 from tests.tuf_repository import ChannelRepository
 from tests.updater.clamd_process import Clamd, need_clamd, short_folder, wait_for
 from tests.updater.site import Site, served
@@ -21,12 +22,6 @@ from updater.engines.base import Verdict
 
 NAME = "demo-sigmirror-scanner"
 CLEAN = b"a letter of our own, which is to pass whatever a vendor says"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def release(site: Site, sequence: int, text: bytes) -> None:

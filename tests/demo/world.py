@@ -4,7 +4,6 @@ import contextlib
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -16,7 +15,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.demo.scanning import found
-from tests.demo.stage import BIN, Stage, wait_for
+from tests.demo.stage import BIN, Stage, check, wait_for
+from tests.loopback import free_port
 from tests.samples import CLEAN, Sample, write_ndb, write_yara
 
 CUSTOMER = "EAV-0123456"
@@ -24,14 +24,6 @@ PASSWORD = "kept-at-renewal"  # noqa: S105 - the demo's own
 HAS_CLAMD = bool(shutil.which("clamd") and shutil.which("clamscan"))
 RULE_FILES = 5
 LICENCE_ZONE = "Asia/Tokyo"
-
-
-def free_port() -> int:
-    """Return a loopback port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -101,6 +93,11 @@ access = "{self.access}"
             check=False,
         )
         return json.loads(done.stdout)
+
+    def stamps(self) -> list[bytes]:
+        """Read the timestamps in its folder: whatever it comes to offer changes one of them."""
+        stamps = sorted(self.folder.glob("r/*/metadata/timestamp.json"))
+        return [stamp.read_bytes() for stamp in stamps]
 
     def serves(self, repository: str, credential: str) -> bool:
         """Tell whether the timestamp it serves is the newest in its folder."""
@@ -206,7 +203,7 @@ reload_timeout_seconds = 5
             f"{self.name}-yara.log", "sigupdate", "yara-scanner", "--engine", "yara",
             "--config", self.config,
         )  # fmt: skip
-        self._answers("yara")
+        self._answers("yara", process)
         return process
 
     def start_clamd(self) -> subprocess.Popen[bytes]:
@@ -219,20 +216,21 @@ Foreground yes
 SelfCheck 3600
 """)
         process = self.stage.start(f"{self.name}-clamd.log", "clamd", "-c", str(config))
-        self._answers("clamd")
+        self._answers("clamd", process)
         return process
 
-    def _answers(self, engine: str) -> None:
+    def _answers(self, engine: str, process: subprocess.Popen[bytes]) -> None:
         def answers() -> bool:
+            check(process.poll() is None, f"{self.name}'s {engine} ended")
             with contextlib.suppress(OSError):
                 return not found(self.socket(engine), CLEAN)
             return False
 
         wait_for(answers, f"{self.name}'s {engine}")
 
-    def update(self, *, expect: int | None = 0) -> str:
+    def update(self, *, expect: int | None = 0, env: dict[str, str] | None = None) -> str:
         """Run the updater once; return all it said."""
-        done = self.stage.run("sigupdate", "run", "--config", self.config, expect=expect)
+        done = self.stage.run("sigupdate", "run", "--config", self.config, expect=expect, env=env)
         return done.stdout + done.stderr
 
     def prove(self, *, expect: int | None = 0) -> str:
@@ -255,6 +253,7 @@ class World:
     samples: list[Sample] = field(default_factory=list)
     sequence: int = 0
     licences: int = 0
+    looked_at: dict[str, list[bytes]] = field(default_factory=dict)  # timestamps, by mirror
 
     @classmethod
     def make(cls, stage: Stage) -> "World":
@@ -357,7 +356,11 @@ class World:
             wait_for(lambda: self.site.serves(repository, credential), "the site to serve it")  # noqa: B023 - called at once
 
     def offered(self, mirror: Mirror, repository: str, by: str) -> bool:
-        """Tell whether stable offers the newest release of both channels."""
+        """Tell whether stable offers the newest release of both channels, once there is another."""
+        stamps = mirror.stamps()
+        if stamps == self.looked_at.get(mirror.name):
+            return False
+        self.looked_at[mirror.name] = stamps
         for one in mirror.status()["repositories"]:
             if one["name"] == repository:
                 offers = [channel[by].get("stable") for channel in one["channels"]]
@@ -399,11 +402,6 @@ interval_seconds = 1
 """
 
 
-def freeze(process: subprocess.Popen[bytes]) -> None:
-    """Stop a process in its tracks; it keeps its sockets."""
-    process.send_signal(signal.SIGSTOP)
-
-
 def thaw(process: subprocess.Popen[bytes]) -> None:
-    """Let it go on."""
+    """Let a process that was stopped go on."""
     process.send_signal(signal.SIGCONT)

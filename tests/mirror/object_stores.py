@@ -25,6 +25,7 @@ import pytest
 from botocore.config import Config
 
 from mirror.settings import StoreSettings
+from tests.loopback import free_port
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -58,6 +59,13 @@ class ObjectStore:
             lock=self.lock if lock is None else "",
         )
 
+    def lines(self, url: str, folder: Path) -> str:
+        """Write the ``[store]`` of a settings file."""
+        return (
+            f'[store]\nurl = "{url}"\nfolder = "{folder}"\nendpoint = "{self.endpoint}"\n'
+            f'region = "us-east-1"\naddressing = "path"\nlock = "{self.lock}"\n'
+        )
+
     def make_bucket(self) -> None:
         with contextlib.closing(self._client()) as client:
             client.create_bucket(Bucket=BUCKET)
@@ -77,12 +85,6 @@ class ObjectStore:
             aws_access_key_id=KEY, aws_secret_access_key=SECRET,
             config=Config(s3={"addressing_style": "path"}),
         )  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import short_folders
+from tests.loopback import free_port
 
 _SKIPPED = "postgres is not installed: apt-get install postgresql"
 
@@ -59,7 +59,7 @@ def stoppable() -> Iterator[Server]:
     """Start a server that is running again at the end of the block."""
     _programs()
     folder = short_folders.make("pg-")
-    server = Server(folder, _free_port(), _own(folder))
+    server = Server(folder, free_port(), _own(folder))
     try:
         server.prepare()
         server.start()
@@ -85,9 +85,3 @@ def _own(folder: Path) -> int | None:
     user = pwd.getpwnam("postgres")
     os.chown(folder, user.pw_uid, user.pw_gid)
     return user.pw_uid
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

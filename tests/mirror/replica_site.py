@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from mirror.storage import s3
 from tests import short_folders
 from tests.fleet import BIN, run
+from tests.loopback import free_port
 from tests.mirror.certificates import certificate
-from tests.mirror.object_stores import BUCKET, ObjectStore, free_port
+from tests.mirror.object_stores import BUCKET, ObjectStore
 from tests.mirror.serving import WAIT_SECONDS, Process, wait_for
 from tests.mirror.tap import Tap
 

@@ -16,7 +16,8 @@ from mirror.settings import LicenceSettings, Settings, StoreSettings
 from mirror.site import MirrorSite
 from mirror.storage import open_store, s3
 from mirror.storage.bucket import BucketStore
-from tests.mirror.object_stores import ObjectStore, free_port
+from tests.loopback import free_port
+from tests.mirror.object_stores import ObjectStore
 from tests.mirror.store_contract import StoreContract, gather
 
 pytestmark = pytest.mark.slow

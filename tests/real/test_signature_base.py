@@ -5,7 +5,6 @@ lists and a LICENSE beside the rules; their rules use externals that have to be 
 """
 
 import json
-import socket
 import subprocess
 import sys
 import tarfile
@@ -17,6 +16,7 @@ import pytest
 import urllib3
 
 from tests import short_folders
+from tests.loopback import free_port
 from tests.real_data import real_data
 from tests.updater.yara_host import YaraHost
 from tests.updater.yara_site import wait_for
@@ -113,12 +113,6 @@ access = "open"
     def _program(self, *arguments: str) -> list[str]:
         program = [sys.executable, "-c", "from mirror.cli import main; main()"]
         return [*program, *arguments, "--config", str(self._config)]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import pytest
 
 from tests import short_folders
 from tests.clocks import faketime
+from tests.loopback import free_port
 from tests.mirror.serving import Process, unverified, wait_for
 from tests.updater.clamd_process import Clamd, need_clamd
 from tests.walk.script import File, Later, Step
@@ -43,13 +43,6 @@ machine=${2%%:*}; path=$WALK/$machine${2#*:}
 mkdir -p "$(dirname "$path")" && cp "$1" "$path"
 case $path in *.toml) sed -i "s|$WALK/[a-z0-9]*/|$WALK/$machine/|g" "$path";; esac
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Stage:
