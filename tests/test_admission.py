@@ -16,6 +16,8 @@ from keys.invitation import MAX_ENROLMENT_BYTES
 from tests.fleet import Fleet, Host, run
 from tests.mirror.serving import Process, wait_for
 
+pytestmark = pytest.mark.xdist_group("admission")  # they share a mirror
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:

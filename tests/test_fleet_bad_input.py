@@ -28,6 +28,7 @@ from tests.mirror.serving import Process, wait_for
 
 SERIES = "ab" * 8
 ENGINE = {"engine": "scan", "proof": "proven", "outcome": "installed"}
+pytestmark = pytest.mark.xdist_group("bad-input")  # they share a mirror
 
 
 @contextlib.contextmanager

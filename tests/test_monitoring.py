@@ -23,6 +23,7 @@ DASHBOARD = PROJECT / "helm/files/dashboard.json"
 ALERT_TESTS = sorted((PROJECT / "tests/prometheus").glob("*.yaml"))
 OPERATIONS = PROJECT / "docs/operations.md"
 SECRET = "s3cr3t-t0ken"  # noqa: S105 - a test's
+pytestmark = pytest.mark.xdist_group("monitoring")  # they share a mirror
 
 MORE = """
 [[upstream]]

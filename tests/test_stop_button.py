@@ -1,8 +1,8 @@
 """A bad release reaches the canary host and no other; one command stops or undoes the rest."""
 
 import json
+import secrets
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,12 +13,12 @@ PADDING = "never-in-any-sample-" * 50  # a release of much the same size as the 
 PROVES = """\
 prove_command = ["sh", "-c", "grep -q -f {folder}/inhouse/rules.txt || exit 0; echo Rule; exit 1"]
 """
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stop-button")]
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path)
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path_factory.mktemp("fleet"))
     fleet.found()
     config = fleet.config.read_text()
     top = 'canary = ["inhouse"]\n'
@@ -27,9 +27,9 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         yield fleet
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hosts(fleet: Fleet) -> list[Host]:
-    """One host on canary, four on stable; release 1 is everywhere."""
+    """One host on canary, four on stable; one release is everywhere."""
     clean = fleet.folder / "must_pass"
     clean.mkdir()
     (clean / "mail").write_text("an honest letter\n")
@@ -44,20 +44,32 @@ def hosts(fleet: Fleet) -> list[Host]:
                 'channels = ["inhouse"]', 'channels = ["inhouse"]\ntrack = "canary"'
             )
         config.write_text(text)
-    release(fleet, "first-pattern")
-    made[0].sigupdate("run")
-    wait_for(lambda: stable(fleet) == 1, "the promotion of release 1")
-    for host in made[1:]:
-        host.sigupdate("run")
-    assert [line["loads"][0]["sequence"] for line in fleet.hosts()] == [1] * 5
+    number = promoted(fleet, made)
+    assert runs(made[1:]) == [number] * 5
     return made
 
 
-def release(fleet: Fleet, text: str) -> None:
+@pytest.fixture
+def first(hosts: list[Host]) -> int:
+    """Return the release that every host reads: each test leaves all of them on its last one."""
+    (number,) = {line["loads"][0]["sequence"] for line in hosts[0].fleet.hosts()}
+    return int(number)
+
+
+def promoted(fleet: Fleet, hosts: list[Host]) -> int:
+    """Let the canary host prove a good release, so that stable follows; return its number."""
+    number = release(fleet, f"pattern-{secrets.token_hex(8)}")
+    hosts[0].sigupdate("run")
+    wait_for(lambda: stable(fleet) == number, f"the promotion of release {number}")
+    return number
+
+
+def release(fleet: Fleet, text: str) -> int:
     folder = fleet.folder / "release"
     folder.mkdir(exist_ok=True)
     (folder / "rules.txt").write_text(f"{text}\n{PADDING}\n")
-    fleet.sigmirror("publish", "inhouse", folder, "--track", "canary")
+    told = fleet.sigmirror("publish", "inhouse", folder, "--track", "canary", "--json")
+    return int(json.loads(told)["sequence"])
 
 
 def stable(fleet: Fleet) -> int:
@@ -73,55 +85,59 @@ def runs(hosts: list[Host]) -> list[int]:
     return [line["loads"][0]["sequence"] for line in hosts[0].fleet.hosts(code=None)]
 
 
-@pytest.mark.parametrize("bad", ["BROKEN", "honest"])
+@pytest.mark.parametrize("text", ["BROKEN", "honest"])
 def test_a_bad_release_reaches_one_host_and_never_four(
-    fleet: Fleet, hosts: list[Host], bad: str
+    fleet: Fleet, hosts: list[Host], first: int, text: str
 ) -> None:
-    release(fleet, bad)
+    bad = release(fleet, text)
     hosts[0].sigupdate("run", code=5)
-    assert runs(hosts[1:]) == [1] * 5
-    process = fleet.process
-    assert process is not None
-    wait_for(lambda: process.told("canary", outcome="failed"), "the failure to be told")
-    assert stable(fleet) == 1
+    assert runs(hosts[1:]) == [first] * 5
+    wait_for(lambda: is_told(fleet, bad), "the failure to be told")
+    assert stable(fleet) == first
     told = fleet.sigmirror("promote", "inhouse", code=2, errors=True)
     assert "failed on mx0" in told
-    release(fleet, "second-pattern")
-    hosts[0].sigupdate("run")
-    wait_for(lambda: stable(fleet) == 3, "the promotion of the good release")
-    assert runs(hosts[1:]) == [3] * 5
+    good = promoted(fleet, hosts)
+    assert runs(hosts[1:]) == [good] * 5
 
 
-def test_one_command_takes_a_release_back_from_every_host(fleet: Fleet, hosts: list[Host]) -> None:
-    release(fleet, "second-pattern")
-    hosts[0].sigupdate("run")
-    wait_for(lambda: stable(fleet) == 2, "the promotion of release 2")
-    assert runs(hosts) == [2] * 5
+def is_told(fleet: Fleet, bad: int) -> bool:
+    """Tell whether the mirror's log says that a release failed on canary."""
+    assert fleet.process
+    told = fleet.process.events("canary")
+    failed = [event["message"] for event in told if event["outcome"] == "failed"]
+    return any(f"release {bad} on canary" in message for message in failed)
+
+
+def test_one_command_takes_a_release_back_from_every_host(
+    fleet: Fleet, hosts: list[Host], first: int
+) -> None:
+    second = promoted(fleet, hosts)
+    assert runs(hosts) == [second] * 5
     fleet.sigmirror("withdraw", "inhouse", "--reason", "false positives")
-    assert runs(hosts) == [1] * 5
-    assert stable(fleet) == 1
+    assert runs(hosts) == [first] * 5
+    assert stable(fleet) == first
     fleet.sigmirror("publish", "inhouse", fleet.folder / "release", "--track", "canary")
     assert "false positives" in (fleet.folder / "mirror/state/publish.jsonl").read_text()
+    third = promoted(fleet, hosts)
+    assert runs(hosts[1:]) == [third] * 5
 
 
 def test_a_held_channel_stays_and_resumes_with_what_came_meanwhile(
-    fleet: Fleet, hosts: list[Host]
+    fleet: Fleet, hosts: list[Host], first: int
 ) -> None:
     fleet.sigmirror("hold", "channel", "inhouse", "--reason", "a freeze")
-    release(fleet, "second-pattern")
-    assert runs(hosts) == [1] * 5
+    second = release(fleet, "came-meanwhile")
+    assert runs(hosts) == [first] * 5
     assert "a freeze" in fleet.sigmirror("status")
     fleet.sigmirror("resume", "inhouse", "--reason", "over")
     hosts[0].sigupdate("run")
-    wait_for(lambda: stable(fleet) == 2, "the promotion of release 2")
-    assert runs(hosts[1:]) == [2] * 5
+    wait_for(lambda: stable(fleet) == second, "the promotion of what came meanwhile")
+    assert runs(hosts[1:]) == [second] * 5
 
 
-def test_a_pinned_host_reads_its_own_release(fleet: Fleet, hosts: list[Host]) -> None:
-    fleet.sigmirror("pin", "mx1", "inhouse", "1", "--reason", "works there")
-    release(fleet, "second-pattern")
-    hosts[0].sigupdate("run")
-    wait_for(lambda: stable(fleet) == 2, "the promotion of release 2")
-    assert runs(hosts) == [2, 1, 2, 2, 2]
+def test_a_pinned_host_reads_its_own_release(fleet: Fleet, hosts: list[Host], first: int) -> None:
+    fleet.sigmirror("pin", "mx1", "inhouse", str(first), "--reason", "works there")
+    second = promoted(fleet, hosts)
+    assert runs(hosts) == [second, first, second, second, second]
     fleet.sigmirror("unpin", "mx1", "inhouse", "--reason", "fixed")
-    assert runs(hosts) == [2] * 5
+    assert runs(hosts) == [second] * 5

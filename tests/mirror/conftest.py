@@ -32,7 +32,7 @@ def radosgw(_credentials: None, tmp_path_factory: pytest.TempPathFactory) -> Obj
     return object_stores.shared_radosgw(*run)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fleet_server() -> Iterator[str]:
     with postgres.running() as url:
         yield url
