@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from keys.errors import DigestError, StateError
 from keys.model.fragment import FRAGMENT_TARGET
 from keys.model.ignore import IGNORE_TARGET
-from keys.model.release import LICENCE_STATUS_TARGET, LicenceStatus, Manifest, Pin, decode, encode
+from keys.model.release import (
+    LICENCE_STATUS_TARGET,
+    LicenceStatus,
+    Manifest,
+    Pin,
+    decode,
+    encode,
+    file_list_target,
+)
 from keys.signing.publisher import Publisher, RoleFile
 from keys.signing.state import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, State
 from keys.trust import roles
@@ -43,10 +51,13 @@ class Inventory:
         return {manifest.channel for manifest in self.manifests}
 
     def without(self, channels: Collection[str]) -> "Inventory":
-        """Leave out what channels list; their roles stay, as the snapshot names them."""
-        blobs = (one for one in self.blobs if one[0].partition("/")[0] not in channels)
-        manifests = (one for one in self.manifests if one.channel not in channels)
-        return replace(self, blobs=frozenset(blobs), manifests=tuple(manifests))
+        """Leave out channels' files; what leads to them stays, as for a visitor of a mirror."""
+        gone = tuple(one for one in self.manifests if one.channel in channels)
+        lists = {(file_list_target(one.channel, one.sequence), one.file_list) for one in gone}
+        files = tuple(f"{channel}/files/" for channel in channels)
+        blobs = (one for one in self.blobs if one in lists or not one[0].startswith(files))
+        manifests = tuple(one for one in self.manifests if one not in gone)
+        return replace(self, blobs=frozenset(blobs), manifests=manifests)
 
 
 def told_to_all(inventory: Inventory) -> Iterator[str]:

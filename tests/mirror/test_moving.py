@@ -35,11 +35,10 @@ class Site:
         self.server = server
         self.prefix = uuid.uuid4().hex
         self.new = fleet.folder / f"new{profile}.toml"
+        old, new = f"file://{fleet.folder}/mirror", f"s3://{BUCKET}/{self.prefix}"
         text = fleet.config.read_text().replace(
-            f'url = "file://{fleet.folder}/mirror"',
-            f'url = "s3://{BUCKET}/{self.prefix}"\nfolder = "{fleet.folder}/new"\n'
-            f'endpoint = "{server.endpoint}"\nregion = "us-east-1"\naddressing = "path"\n'
-            f'profile = "{profile}"\nlock = "{server.lock}"',
+            f'[store]\nurl = "{old}"\n',
+            f'{server.lines(new, fleet.folder / "new")}profile = "{profile}"\n',
         )
         self.new.write_text(text)
 
@@ -176,8 +175,11 @@ def test_a_public_bucket_serves_hosts_without_a_mirror_and_takes_no_licensed_cha
     assert rules(host) == "rule two"
     mirror = fleet.folder / "mirror"
     for channel, there in (("paid", {False}), ("inhouse", {True})):
-        files = mirror.glob(f"r/site/targets/{channel}/**/*.*")
+        files = mirror.glob(f"r/site/targets/{channel}/files/*.*")
         assert {_is_there(f"{bucket_url}/{file.relative_to(mirror)}") for file in files} == there
+    public = tmp_path / "public.toml"
+    public.write_text(radosgw.lines(f"s3://{BUCKET}/{prefix}", tmp_path / "elsewhere"))
+    assert "0 objects" in fleet.sigmirror_at(public, "gc", "--dry-run")
     assert "no channel" in copies("--public", "--leave-out", "x", fleet.config, *bucket, code=2)
     assert "only with --public" in copies("--leave-out", "x", fleet.config, *bucket, code=2)
     assert "backup" not in copies(fleet.config, tmp_path / "backup", "--json")
