@@ -32,6 +32,12 @@ listen = "{listen}"
 access = "{access}"
 """
 
+_ADMITTING = {
+    "hosts": "sigmirror host add NAME --out NAME.cred    for each scanner host",
+    "licences": "sigmirror customer add USERNAME --licence FILE --password-file FILE --issuer "
+    "ISSUER.pub    for each customer",
+}
+
 
 @click.command(epilog="Example: sigmirror init --folder /var/lib/sigmirror --access hosts")
 @config_option
@@ -100,6 +106,7 @@ def init(  # noqa: PLR0913 - a command's options
     except OSError as exc:
         raise StateError(f"{exc.filename or folder}: {exc.strerror or exc}") from exc
     _tell(config, where, aside, offline_secret, founding)
+    _tell_next(aside, offline_secret, access)
 
 
 def _where(folder: Path, url: str, *, endpoint: str, region: str) -> StoreSettings:
@@ -170,8 +177,12 @@ def _tell(
     click.echo(f"root          {repository}/metadata/1.root.json")
     click.echo(f"root sha256   {founding.root_sha256}")
     click.echo(f"offline keys  {offline} (passphrase: {secret})")
+
+
+def _tell_next(offline: Path, secret: Path, access: str) -> None:
     click.echo("next:")
     click.echo(f"  move {offline} and {secret} to a safe place, away from this machine")
     click.echo("  add your [[upstream]] tables to the settings, then: sigmirror check-config")
-    click.echo("  sigmirror host add NAME --out NAME.cred    for each scanner host")
+    if access in _ADMITTING:
+        click.echo(f"  {_ADMITTING[access]}")
     click.echo("  sigmirror run")

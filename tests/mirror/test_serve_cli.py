@@ -4,6 +4,7 @@ import http.client
 import json
 import logging
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -100,6 +101,18 @@ def test_init_makes_a_mirror_that_a_client_trusts(cli: Cli, tmp_path: Path) -> N
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
         assert secret.read_text().strip() not in cli.out
     assert (tmp_path / "m/keys/offline/root-1.pem").is_file()
+
+
+@pytest.mark.parametrize(
+    ("access", "told"),
+    [("hosts", ["host add"]), ("licences", ["customer add"]), ("open", [])],
+)
+def test_init_says_how_to_admit_those_who_may_fetch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], access: str, told: list[str]
+) -> None:
+    made = Cli(tmp_path / "sigmirror.toml", capsys)
+    assert made("init", "--folder", tmp_path / "m", "--access", access) == 0
+    assert re.findall(r"sigmirror (\w+ add) ", made.out) == told
 
 
 def test_init_overwrites_nothing(cli: Cli, tmp_path: Path) -> None:
