@@ -18,7 +18,7 @@ import yara_x
 
 from tests.demo.scanning import Load, found
 from tests.demo.stage import RowError, check, wait_for
-from tests.demo.world import PASSWORD, RULE_FILES, Host, World, freeze, get, thaw
+from tests.demo.world import PASSWORD, RULE_FILES, Host, World, get, thaw
 from tests.samples import CLEAN, Sample
 
 HERE = Path(__file__).parent
@@ -176,24 +176,11 @@ def frozen_engine(world: World) -> tuple[str, str]:
     host = world.hosts[1]
     scanner = _scanner(world, host)
     link = host.current()
-    stop = threading.Event()
-
-    def freezer() -> None:
-        frozen = False
-        while not stop.wait(0.002):
-            newer = host.generation() > 2
-            if newer != frozen:
-                (freeze if newer else thaw)(scanner)
-                frozen = newer
-
-    thread = threading.Thread(target=freezer, daemon=True)
-    thread.start()
+    fault = {"PYTHONPATH": str(HERE / "faults"), "FAULT_FREEZE": str(scanner.pid)}
     try:
         with _watching(link) as seen:
-            host.update(expect=5)
+            host.update(expect=5, env=fault)
     finally:
-        stop.set()
-        thread.join()
         thaw(scanner)
     way = [place.rpartition("/")[2].partition("-")[0] for place in seen]
     check(len(way) == 3 and way[0] == way[2], f"current went {'>'.join(way)}")
