@@ -6,9 +6,10 @@ On this machine's disk; for a store that is a bucket there, too, so that all rep
 import asyncio
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -21,7 +22,7 @@ from mirror.fleet.hosts import Hosts
 from mirror.fleet.records import Record, RecordFile
 from mirror.fleet.stored import FOLDER, StoredRecord
 from mirror.rollout import Entitlement
-from mirror.settings import Settings, StoreSettings
+from mirror.settings import Settings
 from mirror.storage import open_bucket
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -47,14 +48,45 @@ class Records(Protocol[T]):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Ledger(Generic[T]):
+    """One record of the fleet, wherever it lies."""
+
+    name: str
+    kind: type[T]
+
+    def file(self, folder: Path) -> RecordFile[T]:
+        """Open it in a mirror's folder."""
+        return RecordFile(folder / FOLDER / f"{self.name}.json", self.kind)
+
+    def record(self, settings: Settings) -> Records[T]:
+        """Open it where the settings have it."""
+        if settings.store.is_bucket:
+            return StoredRecord(open_bucket(settings.store), self.name, self.kind)
+        return self.file(settings.folder)
+
+    def served(self, settings: Settings, *, stand_in: bool) -> Records[T]:
+        """Open it as a replica reads it: what was read last of a bucket is kept."""
+        store = settings.store
+        if not store.is_bucket:
+            return self.file(settings.folder)
+        kept = store.cache_folder / "kept" / FOLDER / f"{self.name}.json"
+        bucket = open_bucket(store, hurried=True)
+        return StoredRecord(bucket, self.name, self.kind, kept=kept, stand_in=stand_in)
+
+
+_HOSTS = _Ledger("hosts", Hosts)
+_CUSTOMERS = _Ledger("customers", Customers)
+
+
 def hosts_file(folder: Path) -> RecordFile[Hosts]:
     """Open the record of hosts in a mirror's folder."""
-    return RecordFile(folder / FOLDER / "hosts.json", Hosts)
+    return _HOSTS.file(folder)
 
 
 def customers_file(folder: Path) -> RecordFile[Customers]:
     """Open the record of a vendor's customers in a mirror's folder."""
-    return RecordFile(folder / FOLDER / "customers.json", Customers)
+    return _CUSTOMERS.file(folder)
 
 
 def record_files(folder: Path) -> list[Path]:
@@ -64,16 +96,12 @@ def record_files(folder: Path) -> list[Path]:
 
 def hosts_record(settings: Settings) -> Records[Hosts]:
     """Open the record of a mirror's hosts."""
-    if settings.store.is_bucket:
-        return StoredRecord(open_bucket(settings.store), "hosts", Hosts)
-    return hosts_file(settings.folder)
+    return _HOSTS.record(settings)
 
 
 def customers_record(settings: Settings) -> Records[Customers]:
     """Open the record of a vendor's customers."""
-    if settings.store.is_bucket:
-        return StoredRecord(open_bucket(settings.store), "customers", Customers)
-    return customers_file(settings.folder)
+    return _CUSTOMERS.record(settings)
 
 
 def move(source: Settings, target: Settings) -> None:
@@ -104,8 +132,8 @@ def open_door(settings: Settings, *, stand_in: bool = True) -> Door:
 
     """
     if settings.serve.access == "licences":
-        return CustomersDoor(_customers(settings, stand_in=stand_in).read())
-    hosts = _hosts(settings, stand_in=stand_in).read()
+        return CustomersDoor(_CUSTOMERS.served(settings, stand_in=stand_in).read())
+    hosts = _HOSTS.served(settings, stand_in=stand_in).read()
     return HostsDoor(hosts) if settings.serve.access == "hosts" else OpenDoor(hosts)
 
 
@@ -138,8 +166,8 @@ class _Records:
         return await asyncio.to_thread(self._changed)
 
     def _changed(self) -> Door | None:
-        is_gated = self._settings.serve.access == "licences"
-        record = (_customers if is_gated else _hosts)(self._settings, stand_in=False)
+        ledger = _CUSTOMERS if self._settings.serve.access == "licences" else _HOSTS
+        record = ledger.served(self._settings, stand_in=False)
         assert isinstance(record, StoredRecord)  # noqa: S101 - it is a bucket
         version = record.version()
         if version == self._seen:
@@ -160,25 +188,6 @@ class _Records:
         except StoreError as exc:
             structlog.get_logger().error("access", cause=str(exc), effect="nobody is let in yet")
             return ClosedDoor(exc, gated=self._settings.serve.access == "licences")
-
-
-def _hosts(settings: Settings, *, stand_in: bool) -> Records[Hosts]:
-    if settings.store.is_bucket:
-        return _served(settings.store, "hosts", Hosts, stand_in=stand_in)
-    return hosts_file(settings.folder)
-
-
-def _customers(settings: Settings, *, stand_in: bool) -> Records[Customers]:
-    if settings.store.is_bucket:
-        return _served(settings.store, "customers", Customers, stand_in=stand_in)
-    return customers_file(settings.folder)
-
-
-def _served(store: StoreSettings, name: str, kind: type[T], *, stand_in: bool) -> StoredRecord[T]:
-    """Open a record as a replica reads it: what it read last is kept."""
-    kept = store.cache_folder / "kept" / FOLDER / f"{name}.json"
-    bucket = open_bucket(store, hurried=True)
-    return StoredRecord(bucket, name, kind, kept=kept, stand_in=stand_in)
 
 
 def entitlements(settings: Settings, now: datetime) -> Iterable[Entitlement]:
