@@ -52,7 +52,7 @@ class DropUpstream:
             return self._offer("", f"waiting for the file {marker}")
         files = found.without(marker)
         if not files.entries:
-            raise FetchError(f"{self._folder}: no files; an empty folder is never a release")
+            raise self._empty()
         return self._offer(found.signature, f"{len(files.entries)} files", files.length)
 
     def _offer(self, version: str, status: str, length: int | None = None) -> Offer:
@@ -62,6 +62,8 @@ class DropUpstream:
         """Copy the folder once it is quiet; give up when it changes meanwhile."""
         found = await self._settled()
         files = found.without(self._settings.marker)
+        if not files.entries:
+            raise self._empty()
         copied = await asyncio.to_thread(
             tree.copy, self._folder, files.entries, quarantine, on_bytes=pull.on_bytes
         )
@@ -92,13 +94,16 @@ class DropUpstream:
         for _ in range(MAX_QUIET_PERIODS):
             await asyncio.sleep(self._settings.quiet_seconds)
             found = await self._scan()
-            if found == before and found.entries:
+            if found == before:
                 return found
             before = found
         raise FetchError(
             f"{self._folder}: still being written to",
             hint="nothing was published; the folder is read again once it is quiet",
         )
+
+    def _empty(self) -> FetchError:
+        return FetchError(f"{self._folder}: no files; an empty folder is never a release")
 
     async def _scan(self) -> Scan:
         return await asyncio.to_thread(
