@@ -147,8 +147,8 @@ def _shown(host: HostRow, stale: timedelta) -> Iterator[str]:
     for what, number in (("detections", host.detections), ("seats in use", host.seats)):
         if number is not None:
             yield f"  {what}: {number}"
-    if host.settings:
-        yield from (f"  site's settings: {line}" for line in said(host.settings))
+    about = "  site's settings: " if host.settings else "  "
+    yield from (f"{about}{line}" for line in said(host.settings))
     if host.trouble:
         yield f"  {host.trouble}"
     for line in lines([host], (), now=now(), stale=stale):
@@ -158,7 +158,8 @@ def _shown(host: HostRow, stale: timedelta) -> Iterator[str]:
 
 def _engine(line: Line, engine: EngineRow) -> Iterator[str]:
     yield f"  {engine.engine} ({engine.kind}, {engine.version}): {line.health.value}"
-    yield f"    generation {engine.generation}, {engine.outcome}, {engine.proof}"
+    proof = f"{engine.proof} since {utc(engine.proof_at)}" if engine.proof_at else engine.proof
+    yield f"    generation {engine.generation}, {engine.outcome}, {proof}, track {engine.track}"
     for load in engine.loads:
         yield f"    {load.channel} {load.sequence} ({load.release}), {load.assurance}"
     for one in engine.ignored:

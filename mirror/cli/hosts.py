@@ -21,6 +21,8 @@ from mirror.fleet.ledger import hosts_record
 from mirror.journal import Entry
 from mirror.settings import load
 
+MAX_WIDTH = 40  # of a column; what is longer moves the rest of its line
+
 
 @click.command(epilog="Example: sigmirror hosts --stale 26h --channel clamav")
 @config_option
@@ -31,6 +33,9 @@ from mirror.settings import load
 @click.option("--channel", default="", help="Only engines that read this channel.")
 def hosts(*, config: Path, as_json: bool, stale: timedelta | None, channel: str) -> int:
     """List what every host runs and whether that is proven.
+
+    Each line is an engine of a host: host, engine, the release it reads of each channel, how far
+    that is proven, track, last report, state, and what went wrong last.
 
     Exit code 1 when one is silent, stale, unproven, rolled back or flapping.
     """
@@ -45,7 +50,7 @@ def hosts(*, config: Path, as_json: bool, stale: timedelta | None, channel: str)
         told["pools"] = {name: len({x.host for x in found if x.pool == name}) for name in pools}
         print_json(told)
     else:
-        for text in _table(found, pools, at=now()):
+        for text in table(found, pools, at=now()):
             click.echo(text)
     return int(any(line.health is not Health.ok for line in found))
 
@@ -103,36 +108,43 @@ def verify_log(*, config: Path, as_json: bool) -> int:
     return 3 if found else 0
 
 
-def _table(found: list[Line], pools: list[str], *, at: datetime) -> Iterator[str]:
+def table(found: list[Line], pools: list[str], *, at: datetime) -> Iterator[str]:
     """Write a line for each host, those of a pool below it, and the totals."""
-    by_name: dict[str, list[Line]] = {name: [] for name in pools}
-    for line in found:
-        by_name.setdefault(line.pool or line.host, []).append(line)
+    by_name: dict[str, list[tuple[Line, str]]] = {name: [] for name in pools}
+    for line, row in zip(found, _rows(found, at), strict=True):
+        by_name.setdefault(line.pool or line.host, []).append((line, row))
     for name, own in sorted(by_name.items()):
-        if name in pools or own[0].pool:
-            yield f"{name}  pool, {len({line.host for line in own})} reporting"
-            yield from (f"  {_row(line, at)}" for line in own)
-        else:
-            yield from (_row(line, at) for line in own)
+        if name in pools or own[0][0].pool:
+            yield f"{name}  pool, {len({line.host for line, _ in own})} reporting"
+        yield from (row for _, row in own)
     counted = totals(found)
     words = [f"{count} {word}" for word, count in counted.items() if word != "hosts" and count]
     yield f"{counted['hosts']} hosts" + (": " + ", ".join(words) if words else "")
 
 
-def _row(line: Line, at: datetime) -> str:
+def _rows(found: list[Line], at: datetime) -> Iterator[str]:
+    """Write lines below each other, in columns."""
+    table = [_cells(line, at) for line in found]
+    widths = [min(max(map(len, column)), MAX_WIDTH) for column in zip(*table, strict=True)]
+    for cells in table:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        yield "  ".join(padded).rstrip()
+
+
+def _cells(line: Line, at: datetime) -> tuple[str, ...]:
     engine = line.engine
     loads = ", ".join(f"{load.channel} {load.sequence}" for load in line.loads)
-    told = [
-        line.host,
+    ignores = f"ignores {engine.ignores}" if engine and engine.ignores else ""
+    return (
+        f"  {line.host}" if line.pool else line.host,
         engine.engine if engine else "-",
         loads or "-",
         engine.proof if engine else "-",
         engine.track if engine else "-",
         _age(at - line.received) if line.received else "never",
         line.health.value,
-        *([f"ignores {ignored}"] if engine and (ignored := engine.ignores) else []),
-    ]
-    return "  ".join(told) + (f"  {line.trouble}" if line.trouble else "")
+        "  ".join(filter(None, (ignores, line.trouble))),
+    )
 
 
 def _age(age: timedelta) -> str:

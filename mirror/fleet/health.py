@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from keys.model.report import SettingsTold
 from mirror.fleet.pools import pool_of
 from mirror.fleet.roster import EngineRow, HostRow, Load
 
@@ -31,7 +32,8 @@ class Health(Enum):
 class Line:
     """One engine of one host, fit for a table; ``engine`` is None for a host that has none.
 
-    ``pool`` is the one that the host is a member of, mostly empty.
+    ``pool`` is the one that the host is a member of, mostly empty; ``settings`` is what it told of
+    the site's settings.
     """
 
     host: str
@@ -41,6 +43,7 @@ class Line:
     received: datetime | None
     trouble: str
     pool: str = ""
+    settings: SettingsTold | None = None
 
 
 def is_fine(outcome: str, proof: str) -> bool:
@@ -75,13 +78,18 @@ def _is_gone(row: HostRow, now: datetime, stale: timedelta) -> bool:
 def _host(row: HostRow, now: datetime, stale: timedelta, channel: str) -> Iterable[Line]:
     listed = [engine for engine in row.engines if not channel or _reads(engine, channel)]
     if not listed and not row.engines:
-        health = _of_host(row, now, stale)
-        yield Line(row.name, health, None, (), row.received, _trouble(row, now), pool_of(row.name))
+        yield _line(row, _of_host(row, now, stale), None, (), _trouble(row, now))
     for engine in listed:
         loads = tuple(load for load in engine.loads if not channel or load.channel == channel)
         trouble = engine.trouble or engine.held or _trouble(row, now)
-        health = _of(row, engine, now, stale)
-        yield Line(row.name, health, engine, loads, row.received, trouble, pool_of(row.name))
+        yield _line(row, _of(row, engine, now, stale), engine, loads, trouble)
+
+
+def _line(
+    row: HostRow, health: Health, engine: EngineRow | None, loads: tuple[Load, ...], trouble: str
+) -> Line:
+    pool = pool_of(row.name)
+    return Line(row.name, health, engine, loads, row.received, trouble, pool, row.settings)
 
 
 def _reads(engine: EngineRow, channel: str) -> bool:

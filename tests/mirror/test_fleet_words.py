@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 
 from keys.model.report import EngineTold, HostReport, TroubleTold
+from mirror.cli.hosts import table
 from mirror.fleet.explanation import Explanation, Offered, explain
 from mirror.fleet.health import Health, lines, totals
 from mirror.fleet.newest import printable
@@ -92,6 +93,33 @@ def test_only_engines_that_read_a_channel_are_listed() -> None:
     rows = [replace(HOST, engines=(ENGINE, other))]
     found = lines(rows, (), now=NOW, stale=DAY, channel="rules")
     assert [line.engine.engine for line in found if line.engine] == ["yara"]
+
+
+def test_hosts_stand_below_each_other_in_columns_and_a_long_cell_moves_its_own_line_only() -> None:
+    many = tuple(Load(f"channel-{n}", n, "a" * 64, "r", NOW, "none") for n in range(1, 6))
+    rows = [
+        replace(HOST, name="a"),
+        replace(HOST, name="gateway"),
+        replace(HOST, name="m", engines=(replace(ENGINE, loads=many),)),
+        replace(HOST, name="web~pod-1"),
+    ]
+    found = lines(rows, ["n"], now=NOW, stale=DAY)
+    told = list(table(found, ["web"], at=NOW))
+    assert told == [
+        "a            clamd  clamav 2                                  proven  stable  0s ago  ok",
+        "gateway      clamd  clamav 2                                  proven  stable  0s ago  ok",
+        (
+            "m            clamd  channel-1 1, channel-2 2, channel-3 3, channel-4 4, channel-5 5"
+            "  proven  stable  0s ago  ok"
+        ),
+        (
+            "n            -      -                                         -       -       never   "
+            "silent  never reported"
+        ),
+        "web  pool, 1 reporting",
+        "  web~pod-1  clamd  clamav 2                                  proven  stable  0s ago  ok",
+        "5 hosts: 4 ok, 1 silent",
+    ]
 
 
 def told(row: HostRow, offered: Offered) -> Explanation:

@@ -78,7 +78,7 @@ def _steps(body: str, start: int) -> Iterator[Step]:
 _MASKS = (
     (re.compile(r"\d\d:\d\d(:\d\d(\.\d+)?)?"), "TIME"),
     (re.compile(r"\b[0-9a-f]{8,64}\b…?"), "HEX"),
-    (re.compile(r"\b\d+(\.\d+)?(s|m|h) ago"), "SPAN ago"),
+    (re.compile(r"\b\d+(\.\d+)?(s|m|h) ago *"), "SPAN ago "),
     (re.compile(r"\b\d+\.\d+ days"), "SPAN"),
     (re.compile(r"\b\d+\.\d+\.\d+\b"), "VERSION"),
 )
