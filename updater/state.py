@@ -87,6 +87,11 @@ class Generation(Wire, frozen=True):
     proof: Proved = Proved.unproven
     proof_at: Instant | None = None
 
+    def equals(self, other: "Generation") -> bool:
+        """Tell whether both hold the same definitions; each has a marker of its own."""
+        same = (self.overlay, self.ignored) == (other.overlay, other.ignored)
+        return same and digests(self.releases) == digests(other.releases)
+
 
 class Journal(Wire, frozen=True):
     """The change under way: from the folder ``origin`` ("" if there is none) to ``target``."""
@@ -112,12 +117,9 @@ class EngineState(Wire, frozen=True):
         return next((found for found in self.generations if found.name == name), None)
 
     def older(self, generation: Generation) -> tuple[Generation, ...]:
-        """List the older ones that were in force, the newest first; what was only tried was not."""
-        return tuple(
-            kept
-            for kept in reversed(self.generations)
-            if kept.number < generation.number and kept.proof_at is not None
-        )
+        """List the older ones that were in force and are not the same, the newest first."""
+        before = (k for k in reversed(self.generations) if k.number < generation.number)
+        return tuple(k for k in before if k.proof_at is not None and not k.equals(generation))
 
     def keeping(self, generation: Generation) -> "EngineState":
         """Add a generation, or replace the one of the same name."""

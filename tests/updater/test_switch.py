@@ -8,7 +8,7 @@ import pytest
 from keys.errors import EngineError, SettingsError, TrustError, UnprovenError, UsageError
 from tests.updater.bench import Bench, definitions
 from updater.prove import Samples
-from updater.quarantine import Cause
+from updater.quarantine import Cause, Quarantine
 from updater.state import Proved, Step
 from updater.switch import Word
 
@@ -245,6 +245,15 @@ def test_there_is_no_way_back_to_what_is_in_quarantine(installed: Bench) -> None
     installed.install(a=(4, definitions("n4")))
     assert installed.switch.operator_back("").generation == installed.in_force
     assert installed.in_force.releases["a"].sequence == 2
+
+
+def test_the_way_back_leads_to_other_definitions(installed: Bench) -> None:
+    installed.install(a=(2, definitions("two")))
+    installed.switch.operator_back("by mistake")
+    installed.place.quarantine.save(Quarantine())
+    installed.install(a=(2, definitions("two")))
+    installed.switch.operator_back("false alarms")
+    assert installed.in_force.releases["a"].sequence == 1
 
 
 def test_there_is_no_way_back_from_the_first_generation(installed: Bench) -> None:

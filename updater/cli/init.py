@@ -129,7 +129,9 @@ def fetched_root(settings: Settings, repository: str, expected: str) -> bytes:
         try:
             data = source.read("1.root.json", max_bytes=MetadataLimits().max_root_bytes)
         except CredentialError as exc:
-            hint = exc.hint if settings.credential_file else "name this host's with --credential-file"
+            if settings.credential_file:
+                raise
+            hint = "name this host's with --credential-file"
             raise CredentialError(str(exc), hint=hint) from exc
     found = hashlib.sha256(data).hexdigest()
     if found != expected.lower():
