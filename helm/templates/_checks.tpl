@@ -21,7 +21,7 @@
 {{- $fleet := default dict .Values.config.fleet -}}
 {{- $access := default "open" $serve.access -}}
 {{- if and $several $inProcess -}}
-{{- fail "puller.kind=InProcess: with several replicas each would pull and sign; set puller.kind=CronJob or Deployment" -}}
+{{- fail "puller.kind=InProcess: with several replicas, or an autoscaler, each would pull and sign; set puller.kind=CronJob or Deployment" -}}
 {{- end -}}
 {{- if and $several $onVolume (not $shared) -}}
 {{- fail "several replicas read one volume: set store.type=s3, or persistence.accessModes=[ReadWriteMany]" -}}

@@ -8,10 +8,10 @@ from tests.chart.chart import NEWEST, Rendered, case, helm, merged, validate
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "replicas that each pull": (
-        "", {"replicas": 2}, "replicas",
+        "", {"replicas": 2}, "set puller.kind=CronJob or Deployment",
     ),
     "an autoscaler of pods that each pull": (
-        "", {"autoscaling": {"enabled": True}}, "autoscaling",
+        "", {"autoscaling": {"enabled": True}}, "each would pull and sign",
     ),
     "replicas on a volume of one node": (
         "", {"replicas": 2, "puller": {"kind": "CronJob"}}, "several replicas read one volume",
@@ -71,7 +71,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         "scanner.ca.existingSecret",
     ),
     "a bucket without a name": (
-        "bucket-values.yaml", {"store": {"s3": {"url": ""}}}, "s3",
+        "bucket-values.yaml", {"store": {"s3": {"url": ""}}}, "such as s3://definitions/mirror",
     ),
     "a mirror that pulls, and must not": (
         "", {"puller": {"suspend": True}}, "puller.suspend",
