@@ -20,7 +20,7 @@ from updater.quarantine import Cause
 from updater.state import Generation, Proved, Step, digests
 
 _REPAIR = (
-    "nothing was moved; find out who writes there. `sigmirror point` lets this host lay that out "
+    "nothing was moved; find out who writes there. `sigmirror withdraw` has this host lay that out "
     "anew; with its folder removed, `sigupdate rollback` goes to the one before"
 )
 
