@@ -163,6 +163,10 @@ volumeMounts:
   ports:
     - name: clamd
       containerPort: {{ $clamd.port }}
+  lifecycle:
+    preStop: # mail to be scanned comes until every node knows that this pod goes
+      exec:
+        command: [sleep, "5"]
   {{- range $probe := list "startup" "liveness" "readiness" }}
   {{ $probe }}Probe: # clamd listens once it has loaded
     tcpSocket:

@@ -125,6 +125,15 @@ def test_whoever_pulls_goes_where_a_claim_of_one_node_is_in_use() -> None:
     assert affinity({"persistence": {"accessModes": ["ReadWriteMany"]}}) is None
 
 
+def test_whoever_answers_waits_until_nobody_asks_any_more() -> None:
+    rendered = Rendered.of(case("scanner-values.yaml"))
+    for kind, name, of in ("Deployment", MIRROR, "mirror"), ("Deployment", SCANNER, "clamd"):
+        pod = rendered.one(kind, name)["spec"]["template"]
+        waited = container(pod, of)["lifecycle"]["preStop"]["exec"]["command"]
+        assert waited == ["sleep", "5"]
+        assert pod["spec"]["terminationGracePeriodSeconds"] > 5
+
+
 def test_labels_of_the_sites_own_never_take_the_place_of_those_that_select() -> None:
     own = {"app.kubernetes.io/name": "x", "team": "a"}
     rendered = Rendered.of({"commonLabels": own, "podLabels": {"team": "b"}})
