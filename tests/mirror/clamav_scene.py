@@ -15,6 +15,7 @@ from mirror.storage import FilesystemStore
 from tests.mirror.clamav_vendor import CHANNEL, brought, bytecode
 from tests.mirror.cvdupdate_client import MODE, CvdUpdate
 from tests.mirror.freshclam import MODES, Freshclam, detects
+from tests.mirror.serving import wait_until_served
 from tests.mirror.site import BY, Mirror
 
 CLIENTS = (*MODES, MODE)
@@ -122,6 +123,11 @@ class Scene:
             candidate, channel=CHANNEL if candidate.release.startswith("test") else "bytecode",
             track="stable", by=BY, now=self.now - timedelta(days=days_ago),
         )  # fmt: skip
+
+    async def noticed(self) -> None:
+        """Wait until the mirror that runs serves what was published beside it."""
+        site = self.mirror.folder / "r/site"
+        await asyncio.to_thread(wait_until_served, f"http://{self.address}", site)
 
     @contextlib.asynccontextmanager
     async def serving(self, *, held: bool = False) -> AsyncIterator[HeldStore]:

@@ -103,7 +103,7 @@ async def released_under_way(scene: Scene) -> None:
     async with scene.serving():
         await scene.update()
         await scene.publish(3, days_ago=0)
-        await asyncio.sleep(1)  # it is noticed within half of that
+        await scene.noticed()
         await scene.update()
 
 
@@ -115,7 +115,7 @@ async def taken_back(scene: Scene) -> None:
         await scene.update()
         by, now = BY, datetime.now(UTC)
         await scene.mirror.publishing().point(CHANNEL, "stable", 1, by=by, now=now)
-        await asyncio.sleep(1)  # it is noticed within half of that
+        await scene.noticed()
         await scene.update()
 
 

@@ -59,7 +59,8 @@ async def test_text_definitions_behind_a_custom_url_follow_each_release(tmp_path
             )  # fmt: skip
             if number == 0:
                 await serving.enter_async_context(scene.serving())
-            await asyncio.sleep(1)  # a release is noticed within half of that
+            await asyncio.sleep(1)  # freshclam asks for what is newer by whole seconds
+            await scene.noticed()
             await scene.update()
             assert scene.exit_code == 0
             found = [await detects(scene.client.databases, one.data) for one in samples]
