@@ -4,14 +4,18 @@ How a command ends, ``keys.ending`` says.
 """
 
 import importlib
+import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import click
 
 from keys import ending
 from keys.errors import UsageError
+
+_SPAN = re.compile(r"([0-9]{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class LazyGroup(click.Group):
@@ -61,6 +65,23 @@ def exit_code(
             raise KeyboardInterrupt from exc
 
     return ending.exit_code(act)
+
+
+class Span(click.ParamType[timedelta]):
+    """A length of time such as ``24h``."""
+
+    name = "span"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Read a number and a unit."""
+        if isinstance(value, timedelta):
+            return value
+        match = _SPAN.fullmatch(str(value))
+        if match is None:
+            self.fail(f"{value!r}: write a number and s, m, h or d, such as 24h", param, ctx)
+        return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
 def instant(text: str, *, hint: str = "write it as 2026-03-01T08:00:00Z") -> datetime:

@@ -8,14 +8,13 @@ from typing import Any
 
 import click
 
-from keys.console import LazyGroup
+from keys.console import LazyGroup, Span
 from keys.credentials import Secret
 from keys.errors import StateError, UsageError
 from keys.invitation import Invitation
 from mirror.cli.credentials import check_place, hand_over, handing_over, read_names
 from mirror.cli.options import config_option, json_option, now, open_in_charge, open_site
 from mirror.cli.rows import show
-from mirror.cli.span import Span
 from mirror.fleet.asking import asked, has_desk
 from mirror.fleet.hosts import Host, Hosts, Invited
 from mirror.fleet.ledger import hosts_record

@@ -9,10 +9,9 @@ from typing import Any
 import click
 import msgspec
 
-from keys.console import instant
+from keys.console import Span, instant
 from keys.model.instant import utc
 from mirror.cli.options import config_option, json_option, now, open_site, print_json
-from mirror.cli.span import Span
 from mirror.fleet.asking import asked, has_desk
 from mirror.fleet.audit import faults
 from mirror.fleet.desk import Desk, Past

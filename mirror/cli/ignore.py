@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from keys.console import Span
 from keys.errors import NameRefusedError, UsageError
 from keys.model.ignore import MAX_IGNORE_DAYS, Ignored, bare, check_name
 from keys.model.instant import utc
@@ -22,7 +23,6 @@ from mirror.cli.options import (
     print_json,
     reason_option,
 )
-from mirror.cli.span import Span
 from mirror.fleet.roster import HostRow
 from mirror.ignores import Ignores
 from mirror.site import MirrorSite

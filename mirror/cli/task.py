@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from keys.console import instant, text
+from keys.console import Span, instant, text
 from keys.errors import UsageError
 from keys.model.report import MEMBER_SEPARATOR
 from keys.model.task import (
@@ -24,7 +24,6 @@ from keys.model.task import (
 from mirror.cli import task_words
 from mirror.cli.options import config_option, json_option, listed, now, open_site, order, print_json
 from mirror.cli.rows import show
-from mirror.cli.span import Span
 from mirror.fleet.asking import asked, known_hosts
 from mirror.fleet.health import Health
 from mirror.fleet.health import lines as health_lines

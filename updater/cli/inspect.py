@@ -1,6 +1,5 @@
 """`sigupdate status`, `check`, `history`, `verify`: what is, what was, and whether it still is."""
 
-import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from keys.console import instant
+from keys.console import Span, instant
 from keys.errors import Error
 from keys.model.instant import utc
 from updater.cli.config import standing
@@ -19,34 +18,11 @@ from updater.place import Place, last_run
 from updater.report import Level, judge, worst
 from updater.verify import Verifier, metadata_findings
 
-_AGE = re.compile(r"(\d{1,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class Age(click.ParamType[timedelta]):
-    """A length of time such as 90m, 26h or 3d."""
-
-    name = "age"
-
-    def convert(
-        self,
-        value: object,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> timedelta:
-        """Read it."""
-        if isinstance(value, timedelta):
-            return value
-        found = _AGE.fullmatch(str(value))
-        if found is None:
-            self.fail(f"{value!r}: write it as 90m, 26h or 3d", param, ctx)
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
 
 @click.command(epilog="Example: sigupdate check --max-age 26h")
 @config_option
 @click.option(
-    "--max-age", type=Age(), default="26h", show_default=True, help="Oldest good refresh."
+    "--max-age", type=Span(), default="26h", show_default=True, help="Oldest good refresh."
 )
 def check(*, config: Path, max_age: timedelta) -> int:
     """Answer a monitoring system in one line: exit 0 ok, 1 warning, 2 critical."""
