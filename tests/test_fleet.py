@@ -7,6 +7,7 @@ from pathlib import Path
 from keys.model.report import MAX_REPORT_BYTES
 from tests.exposition import fetch
 from tests.fleet import Fleet, run
+from tests.loopback import free_port
 from tests.mirror.serving import Process
 
 
@@ -67,8 +68,10 @@ def test_a_proof_and_an_ordered_rollback_between_runs_are_told(fleet: Fleet) -> 
 def test_a_mirror_that_is_down_fails_no_run_and_hears_of_it_later(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     fleet.found()
-    with Process.started(fleet.config, tmp_path / "log") as process:
-        fleet.url = f"http://{process.address}"
+    listen = f"127.0.0.1:{free_port()}"
+    fleet.config.write_text(fleet.config.read_text().replace("127.0.0.1:0", listen))
+    with Process.started(fleet.config, tmp_path / "log"):
+        fleet.url = f"http://{listen}"
         fleet.publish("rule one")
         host = fleet.host("mx1")
         host.sigupdate("run")
@@ -79,8 +82,6 @@ def test_a_mirror_that_is_down_fails_no_run_and_hears_of_it_later(tmp_path: Path
         "2 waiting" in run("sigupdate", "report", "--config", host.folder / "sigupdate.toml").stdout
         or host.waiting() == 3
     )
-    port = process.address
-    fleet.config.write_text(fleet.config.read_text().replace("127.0.0.1:0", port))
     with Process.started(fleet.config, tmp_path / "log2"):
         host.sigupdate("report")
         assert host.waiting() == 0
