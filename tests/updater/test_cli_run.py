@@ -57,6 +57,7 @@ def test_a_first_install_works_before_the_engine_ever_started(
     sigupdate: Command, site: Site
 ) -> None:
     release(site, 1)
+    assert "no run has finished yet" in sigupdate("status")
     told = sigupdate("run", code=6)
     assert "clamd: installed, generation 1 (a 1), unproven" in told
     assert "hint: start the engine, then run `sigupdate prove`" in told

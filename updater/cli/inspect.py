@@ -15,7 +15,7 @@ from updater.cli.host import Host, now, say, say_json
 from updater.cli.options import config_option, engine_option, json_option
 from updater.history import Entry
 from updater.place import Place, last_run
-from updater.report import Level, judge, worst
+from updater.report import NEVER_RUN, Level, RunReport, judge, worst
 from updater.verify import Verifier, metadata_findings
 
 
@@ -60,7 +60,7 @@ def status(*, config: Path, engine: str, as_json: bool) -> None:
         say(_status_line(row))
         for one in ignored.get(row["engine"], ()):
             say(f"  {one.line}")
-    say(f"last run {utc(last.at)}: exit code {last.exit_code}")
+    say(_run_line(last))
     for trouble in last.all_troubles:
         say(f"  {trouble.message}")
     for line in standing(host.place.fragments.known()):
@@ -123,6 +123,12 @@ def _told(place: Place) -> dict[str, Any]:
         "interrupted": msgspec.to_builtins(state.journal),
         "quarantine": msgspec.to_builtins(held),
     }
+
+
+def _run_line(last: RunReport) -> str:
+    if last is NEVER_RUN:
+        return "no run has finished yet"
+    return f"last run {utc(last.at)}: exit code {last.exit_code}"
 
 
 def _status_line(row: dict[str, Any]) -> str:
