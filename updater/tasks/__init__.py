@@ -1,1 +1,1 @@
-"""Tasks of the site: whether this host does one (``rules``), and doing it (``work``, ``deeds``)."""
+"""Tasks of the site: whether this host does one (``rules``), and doing it (``work``, ``kinds``)."""

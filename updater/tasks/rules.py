@@ -23,9 +23,9 @@ class Rules:
         """Say why a verified task is not done here; empty where it is."""
         if not task.is_for(self.host):
             return f"it is for {','.join(task.hosts)[:200]}, not for {self.host}"
-        return self._deed(task) or _time(task, due, now)
+        return self._kind(task) or _time(task, due, now)
 
-    def _deed(self, task: Task) -> str:
+    def _kind(self, task: Task) -> str:
         if task.kind not in KINDS:
             return f"kind {task.kind!r} is unknown to this sigupdate"
         if task.kind not in self.accept:

@@ -15,8 +15,8 @@ from updater.channels import SITE
 from updater.place import HostPlace
 from updater.settings import Settings
 from updater.taskbook import Begun
-from updater.tasks import deeds
-from updater.tasks.deeds import Able
+from updater.tasks import kinds
+from updater.tasks.kinds import Able
 from updater.tasks.rules import Rules
 
 if TYPE_CHECKING:
@@ -100,16 +100,16 @@ class Worker:
         with self._host.lock():  # a run under way goes first: the task is handed out again
             self._book.begin(Begun(task.id, due, task.ends), now=now)
         try:
-            deed = deeds.do(task, self._able())
+            result = kinds.do(task, self._able())
         except Error as exc:
-            deed = deeds.Deed(exc.exit_code, str(exc))
+            result = kinds.Result(exc.exit_code, str(exc))
         told = TaskTold(
             task=task.id,
             due=due,
-            outcome=FAILED if deed.exit_code else DONE,
+            outcome=FAILED if result.exit_code else DONE,
             at=self._clock(),
-            exit_code=deed.exit_code,
-            detail=deed.detail[:MAX_DETAIL],
+            exit_code=result.exit_code,
+            detail=result.detail[:MAX_DETAIL],
         )
         self._book.end(told)
         return told

@@ -1,4 +1,4 @@
-"""What a host can do on its site's order: nothing that its operator could not do by a command."""
+"""Each kind of task, done: nothing that a host's operator could not do by a command."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,53 +36,53 @@ class Able(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class Result:
     """What came of it: an exit code as of the command, and what the command would say."""
 
     exit_code: int
     detail: str
 
 
-def do(task: Task, host: Able) -> Deed:
+def do(task: Task, host: Able) -> Result:
     """Do what a task asks.
 
     Raises:
         Error: it cannot be done.
 
     """
-    return _DEEDS[task.kind](task, host)
+    return _KINDS[task.kind](task, host)
 
 
-def _update(task: Task, host: Able) -> Deed:
+def _update(task: Task, host: Able) -> Result:
     run = host.run(task.engine)
     said = [engine.line for engine in run.engines]
     said += [trouble.message for trouble in run.all_troubles]
-    return Deed(run.exit_code, "; ".join(said))
+    return Result(run.exit_code, "; ".join(said))
 
 
-def _prove(task: Task, host: Able) -> Deed:
+def _prove(task: Task, host: Able) -> Result:
     return _engines(host, [turn.take(None) for turn in host.turns(task.engine)])
 
 
-def _roll_back(task: Task, host: Able) -> Deed:
+def _roll_back(task: Task, host: Able) -> Result:
     reason = f"the site's task {task.id}" + (f": {task.reason}" if task.reason else "")
     return _engines(host, [turn.go_back(reason) for turn in host.turns(task.engine)])
 
 
-def _verify(task: Task, host: Able) -> Deed:
+def _verify(task: Task, host: Able) -> Result:
     turns = host.turns(task.engine)
     found = [one for turn in turns for one in Verifier(turn.place, turn.engine).findings()]
     found += host.metadata_findings()
     said = [f"{one.engine}: {one.what}" for one in found] or ["all files are as installed"]
-    return Deed(worst(one.exit_code for one in found), "; ".join(said))
+    return Result(worst(one.exit_code for one in found), "; ".join(said))
 
 
-def _report(task: Task, host: Able) -> Deed:
+def _report(task: Task, host: Able) -> Result:
     del task, host
-    return Deed(0, "this is the report")
+    return Result(0, "this is the report")
 
 
-def _engines(host: Able, reports: Sequence[EngineReport]) -> Deed:
+def _engines(host: Able, reports: Sequence[EngineReport]) -> Result:
     """Say what became of engines, and let the last run's report say so, too."""
     said = [report.line for report in reports]
     troubles = [trouble for report in reports for trouble in report.troubles]
@@ -91,10 +91,10 @@ def _engines(host: Able, reports: Sequence[EngineReport]) -> Deed:
     except StateError as exc:
         said.append(str(exc))
     said += [trouble.message for trouble in troubles]
-    return Deed(worst(trouble.exit_code for trouble in troubles), "; ".join(said))
+    return Result(worst(trouble.exit_code for trouble in troubles), "; ".join(said))
 
 
-_DEEDS = {
+_KINDS = {
     "update": _update,
     "prove": _prove,
     "verify": _verify,
