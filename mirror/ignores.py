@@ -42,7 +42,7 @@ class Ignores:
         """Publish a list without this signature.
 
         Raises:
-            MissingError: it is not on the list.
+            UsageError: it is not on the list.
             Error: nothing was published.
 
         """

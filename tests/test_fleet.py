@@ -210,6 +210,7 @@ def test_explain_says_why_a_host_is_on_its_release(fleet: Fleet) -> None:
     unknown: dict[tuple[str, ...], tuple[int, str]] = {
         ("explain", "mx1", "unheard-of"): (2, "channel 'unheard-of': not on this mirror"),
         ("explain", "mx2", "inhouse"): (2, "host 'mx2': admitted 20"),
+        ("hosts", "--channel", "in-house"): (2, "channel 'in-house': no host reads it"),
         ("host", "show", "mx9"): (2, "host 'mx9': nobody knows it"),
         ("pin", "mx9", "inhouse", "1", *why): (2, "host mx9: not admitted"),
         ("pin", "mx1", "inhouse", "7", *why): (1, "no release 7"),

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from keys.errors import LimitError, MissingError, NameRefusedError
+from keys.errors import LimitError, NameRefusedError, UsageError
 from keys.model.names import check_channel
 from keys.model.release import Instant, ShortText, Wire
 
@@ -79,13 +79,13 @@ class IgnoreList(Wire, frozen=True, omit_defaults=False):
         """Take a signature off the list; what ended goes, too.
 
         Raises:
-            MissingError: it is not on the list.
+            UsageError: it is not on the list.
 
         """
         left = self._left(at)
         entries = tuple(known for known in left if (known.channel, known.name) != (channel, name))
         if len(entries) == len(left):
-            raise MissingError(
+            raise UsageError(
                 f"{name}: is not ignored on channel {channel}", hint="see `sigmirror ignore list`"
             )
         return IgnoreList(entries=entries)

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from keys.console import Span, instant
+from keys.errors import UsageError
 from keys.model.instant import utc
 from mirror.cli.options import config_option, json_option, now, open_site, print_json
 from mirror.fleet.asking import asked, has_desk
@@ -43,6 +44,8 @@ def hosts(*, config: Path, as_json: bool, stale: timedelta | None, channel: str)
     rows = asyncio.run(asked(settings, lambda desk: desk.hosts()))
     admitted = hosts_record(settings).read()
     found = lines(rows, admitted.singles, now=now(), stale=limit, channel=channel)
+    if channel and not any(line.engine for line in found):
+        raise UsageError(f"channel {channel!r}: no host reads it", hint="see `sigmirror status`")
     pools = sorted(name for name, one in admitted.hosts.items() if one.pool)
     if as_json:
         told = {"hosts": [msgspec.to_builtins(line) for line in found], "totals": totals(found)}

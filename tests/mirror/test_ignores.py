@@ -52,7 +52,7 @@ def test_a_signature_is_listed_until_its_end_and_taken_off_by_any_of_its_names(
     words = ("--channel", "site/inhouse", "--reason", "was right")
     assert operator.types("ignore", "remove", "Letter.UNOFFICIAL", *words)[0] == 0
     assert operator.asks("ignore", "list") == []
-    assert operator.types("ignore", "remove", "Letter", *words)[0] == 1
+    assert operator.types("ignore", "remove", "Letter", *words)[0] == 2
     journal = Journal(operator.mirror.folder / "state/publish.jsonl")
     said = [(e.what, e.channel, e.name, e.why) for e in journal.entries()][-3:]
     assert said == [
