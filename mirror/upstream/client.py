@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import os
+import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -236,4 +239,15 @@ def _reason(exc: Exception) -> str:
         return "hung up without an answer"
     if isinstance(exc, aiohttp.ClientResponseError):
         return "answers something that is no HTTP"
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        return f"no connection: {exc.certificate_error}"
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return f"no connection: {_cause(exc.os_error)}"
     return " ".join(str(exc).split()) or type(exc).__name__
+
+
+def _cause(error: OSError) -> str:
+    """Say why there was none, without the address: it may be another one each time."""
+    if error.errno and not isinstance(error, (ssl.SSLError, socket.gaierror)):
+        return os.strerror(error.errno)
+    return error.strerror or str(error)

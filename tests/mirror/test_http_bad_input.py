@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.loopback import free_port
 from tests.mirror import stand_in
 from tests.mirror.feeding import Feeding, Typed, now
 from tests.mirror.stand_in import Answer, Handler, StandIn, names, server_tls
@@ -275,6 +276,16 @@ def test_a_redirect_from_https_to_http_is_refused(
         assert f"redirects to {plain.url}/a.yar" in done.err
         assert plain.asked == []
     assert feeding.contents() == {"a.yar": GOOD}
+
+
+def test_a_vendor_that_is_not_there_is_told_in_the_same_words_each_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feeding = Feeding(tmp_path, capsys)
+    url = f"https://127.0.0.1:{free_port()}/a.yar"
+    feeding.feed(url=url, allow_unsigned=True)
+    done = feeding.pull()
+    assert (done.code, done.err) == (1, f"error: {url}: no connection: Connection refused\n")
 
 
 def test_a_vendor_whose_certificate_nobody_vouches_for_is_refused(
