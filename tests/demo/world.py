@@ -94,6 +94,11 @@ access = "{self.access}"
         )
         return json.loads(done.stdout)
 
+    def check_running(self) -> None:
+        """End the row at once where its process has ended."""
+        ended = self.process is None or self.process.poll() is not None
+        check(not ended, f"the {self.name}'s mirror ended")
+
     def stamps(self) -> list[bytes]:
         """Read the timestamps in its folder: whatever it comes to offer changes one of them."""
         stamps = sorted(self.folder.glob("r/*/metadata/timestamp.json"))
@@ -101,6 +106,7 @@ access = "{self.access}"
 
     def serves(self, repository: str, credential: str) -> bool:
         """Tell whether the timestamp it serves is the newest in its folder."""
+        self.check_running()
         name = f"r/{repository}/metadata/timestamp.json"
         return get(f"{self.url}/{name}", credential)[1] == (self.folder / name).read_bytes()
 
@@ -357,6 +363,7 @@ class World:
 
     def offered(self, mirror: Mirror, repository: str, by: str) -> bool:
         """Tell whether stable offers the newest release of both channels, once there is another."""
+        mirror.check_running()
         stamps = mirror.stamps()
         if stamps == self.looked_at.get(mirror.name):
             return False
