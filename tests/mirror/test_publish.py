@@ -301,7 +301,7 @@ async def test_a_damaged_blob_in_the_store_is_named(mirror: Mirror, tmp_path: Pa
 
 async def test_a_store_without_a_repository_says_so() -> None:
     repository = StoredRepository(MemoryStore(), "site")
-    with pytest.raises(StateError, match="there is none") as caught:
+    with pytest.raises(StateError, match="there is no repository site in this store") as caught:
         await repository.in_force()
     assert "sigmirror init" in caught.value.hint
 
