@@ -1,6 +1,7 @@
 """The light way to ask whether anything is new, and when it leaves that to the full client."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ import pytest
 from keys.errors import MissingError
 from tests.tuf_repository import ChannelRepository
 from tests.updater.site import Site, served
+from tests.updater.test_fetch_tls import certificate
+from tests.updater.unruly_server import UnrulyServer
 from updater import exchange
 from updater.ask import Asker
 from updater.settings import Settings
@@ -125,3 +128,15 @@ def _trickling() -> Iterator[str]:
         finally:
             ended.set()
             thread.join()
+
+
+@pytest.mark.parametrize("believed", [True, False], ids=["its authority", "another authority"])
+def test_over_tls_only_a_mirror_that_is_proven_is_asked(tmp_path: Path, *, believed: bool) -> None:
+    cert, key = certificate(tmp_path)
+    other, _ = certificate(tmp_path, address="127.0.0.2")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(cert, key)
+    with UnrulyServer({"/r/site/metadata/timestamp.json": b"asked"}, tls=tls) as server:
+        settings = Settings(mirrors=(server.url,), ca_file=str(cert if believed else other))
+        data = read(settings, "timestamp.json", FullClient())
+    assert data == (b"asked" if believed else b"from the full client")
