@@ -116,12 +116,16 @@ class Stage:
     # -- machines ----------------------------------------------------------------------------------
 
     def shell(self, machine: str, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command; what moves clocks is loaded into its programs, not into the shell.
+
+        A shell's part of a pipeline that ends early takes away what the other parts share.
+        """
         home = self.folder / machine / HOME
         home.mkdir(parents=True, exist_ok=True)
         return subprocess.run(
-            ["bash", "-c", self._inwards(machine, command)],
+            ["bash", "-c", f"export LD_PRELOAD={self._library}\n{self._inwards(machine, command)}"],
             cwd=home,
-            env=self._environment(machine),
+            env={**self._environment(machine), "LD_PRELOAD": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
