@@ -122,16 +122,16 @@ class Bucket:
         def ask() -> "GetObjectOutputTypeDef":
             return self._client.get_object(Bucket=self.name, Key=key)
 
-        def take(found: "GetObjectOutputTypeDef") -> tuple[bytes, str]:
+        def take(found: "GetObjectOutputTypeDef") -> bytes:
             if found["ContentLength"] > max_bytes:
                 raise LimitError(f"{key}: more than max_bytes={max_bytes}")
-            return found["Body"].read(), _tag(found["Metadata"], "sha256")
+            data, promised = found["Body"].read(), _tag(found["Metadata"], "sha256")
+            if promised and hashlib.sha256(data).hexdigest() != promised:
+                raise StoreError(f"{key}: not the bytes that were written", hint="restore the object")
+            return data
 
         with _translated(key):
-            data, promised = _whole(ask, take)
-        if promised and hashlib.sha256(data).hexdigest() != promised:
-            raise StoreError(f"{key}: not the bytes that were written", hint="restore the object")
-        return data
+            return _whole(ask, take)
 
     def address(self, key: str, seconds: int) -> str:
         """Return a URL with which anybody may get an object for so long."""
@@ -260,11 +260,11 @@ def _whole(
     ask: Callable[[], "GetObjectOutputTypeDef"],
     take: Callable[["GetObjectOutputTypeDef"], _Result],
 ) -> _Result:
-    """Ask again when an answer was cut: boto3 itself repeats only what had no answer at all."""
+    """Ask again when an answer was cut, which boto3 itself does not, or torn by a replacement."""
     for _ in range(ATTEMPTS - 1):
         found = ask()
         with (
-            contextlib.suppress(HTTPClientError, IncompleteReadError),
+            contextlib.suppress(HTTPClientError, IncompleteReadError, StoreError),
             contextlib.closing(found["Body"]),
         ):
             return take(found)

@@ -29,7 +29,7 @@ def check(holds: bool, measured: str) -> None:
         raise RowError(measured)
 
 
-def wait_for(condition: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, *, seconds: float = 60.0) -> None:
     """Wait until a condition holds, or end the row; asking takes no more than a third of it."""
     deadline = time.monotonic() + seconds
     asked = time.monotonic()
