@@ -127,7 +127,9 @@ class Bucket:
                 raise LimitError(f"{key}: more than max_bytes={max_bytes}")
             data, promised = found["Body"].read(), _tag(found["Metadata"], "sha256")
             if promised and hashlib.sha256(data).hexdigest() != promised:
-                raise StoreError(f"{key}: not the bytes that were written", hint="restore the object")
+                raise StoreError(
+                    f"{key}: not the bytes that were written", hint="restore the object"
+                )
             return data
 
         with _translated(key):
