@@ -117,7 +117,10 @@ def _quarantine(parent: Path) -> Iterator[Path]:
 def point(
     *, config: Path, as_json: bool, reason: str, channel: str, track: str, sequence: int
 ) -> None:
-    """Point TRACK of CHANNEL at the release SEQUENCE: promote it, or roll back to it."""
+    """Point TRACK of CHANNEL at the release SEQUENCE: promote it, or roll back to it.
+
+    CHANNEL is one of this site's own; `promote`, `withdraw` and `pin` move those passed on, too.
+    """
     site = open_site(config)
     by = order(f"sigmirror point {channel}", reason)
     moving = site.publishing.point(channel, track, sequence, by=by, now=now())
