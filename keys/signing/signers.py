@@ -81,9 +81,20 @@ def decrypt(path: Path, passphrase: str) -> Any:  # noqa: ANN401 - a union of ev
             f"{path}: not encrypted", hint="name an unencrypted key as file2:PATH"
         ) from exc
     except ValueError as exc:
-        if "password" in str(exc).lower():
+        if _is_encrypted(pem):
             raise UsageError(f"{path}: wrong passphrase") from exc
         raise UsageError(f"{path}: not a PKCS#8 PEM key file") from exc
+
+
+def _is_encrypted(pem: bytes) -> bool:
+    """Tell whether it is an encrypted key; what a wrong passphrase makes of one can be anything."""
+    try:
+        load_pem_private_key(pem, None)
+    except TypeError:
+        return True
+    except ValueError:
+        return False
+    return False
 
 
 def generate(passphrase: Secret) -> tuple[bytes, CryptoSigner]:

@@ -77,6 +77,14 @@ def test_a_key_file_that_cannot_be_used_is_named(
     assert PASSPHRASE.reveal() not in str(caught.value)
 
 
+def test_no_wrong_passphrase_is_taken_for_a_damaged_file(key_file: tuple[Path, Key]) -> None:
+    """About one in 256 seems to decrypt: the padding fits, what is inside is no key."""
+    path, key = key_file
+    for number in range(2000):
+        with pytest.raises(UsageError, match=r"key\.pem: wrong passphrase"):
+            opened(path, key, Secret(f"another passphrase {number}"))
+
+
 def test_a_missing_key_file_is_named(key_file: tuple[Path, Key]) -> None:
     path, key = key_file
     path.unlink()
