@@ -30,7 +30,7 @@ BIN = Path(sys.executable).parent
 DOCUMENT = Path(__file__).parents[2] / "docs/thirty-days.md"
 FIRST_DAY = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
-CLOCK_SECONDS = 1.5  # a program that runs looks at its clock once in a second
+CLOCK_SECONDS = 3.0  # a program that runs looks again after a second, counted in whole ones
 PLACES = "etc/sigmirror|etc/clamav|var/lib/sigmirror|var/lib/sigupdate|var/lib/clamav|run|srv"
 _PATH = re.compile(rf"(?:(?<=file://)|(?<![\w.:/}}]))/(?={PLACES})")
 HOME = "srv/admin"  # where an administrator's shell begins
@@ -76,7 +76,8 @@ class Stage:
         else:
             self._now = FIRST_DAY + timedelta(days=later.day)
         offset = self._now - datetime.now(UTC)
-        (self.folder / "clock").write_text(f"{offset.total_seconds():+.0f}\n")
+        (moved := self.folder / "clock.new").write_text(f"{offset.total_seconds():+.0f}\n")
+        moved.replace(self.folder / "clock")
         if self._process and later.day is not None:
             self.serve()
         time.sleep(CLOCK_SECONDS)
